@@ -1,0 +1,19 @@
+// batcher: write code for one item, get batches across all concurrent callers.
+//
+//     std::vector<double> add(std::vector<Params> batch);
+//
+//     batching::Batcher batcher{add};
+//     double y = co_await batcher.process(item);
+//
+// This is the whole library but its remote part (batcher/grpc.hpp). Start with batcher/batcher.hpp.
+#pragma once
+
+#include <batcher/batch_function.hpp>
+#include <batcher/batcher.hpp>
+#include <batcher/distribution.hpp>
+#include <batcher/error.hpp>
+#include <batcher/operation.hpp>
+#include <batcher/options.hpp>
+#include <batcher/replicas.hpp>
+#include <batcher/result.hpp>
+#include <batcher/stats.hpp>

@@ -1,0 +1,239 @@
+// Batcher: a function over many items, called one item at a time.
+//
+//     std::vector<double> add(std::vector<Params> batch);       // far cheaper per item for many
+//
+//     batching::Batcher batcher{add, {.max_batch_size = 64, .batch_timeout = 2ms}};
+//     double y = co_await batcher.process(item);                // in every request's own coroutine
+//
+// Concurrent callers are parked until a batch leaves; each then gets its own result, or its own error.
+//
+// The life of an item:
+//
+//     made ----------> waiting ----------> running ----------> settled ----------> done
+//      process(item)    awaited, started    a batch is formed   the function        the caller resumes
+//                       or got                                  has returned
+//
+// When a batch leaves. Items wait in arrival order. A batch is formed when a slot is free and either
+// max_batch_size items wait, or the oldest has waited batch_timeout, or flush(), close() or drain() was
+// called; it takes the oldest items, up to max_batch_size. It is formed at the last moment: when the
+// executor gets to it, so that it is as large as it can be. While all slots are busy the queue just
+// grows. Nothing ever polls.
+//
+// How exact the clock is. An item's wait starts when it is queued: the clock is read at that moment,
+// except that calls made by callers that one batch has just resumed share a reading among up to 16 of
+// them. So a batch may leave early by the time that 16 resumed callers need up to their next call, and
+// never leaves late for it. Timers are the executor's, with their usual lateness (50 us or so).
+//
+// Threads. All members may be called from any thread at the same time. Without an executor the Batcher
+// owns max_concurrent_batches worker threads; with one it starts none, and the function and the timer
+// run there. Submission takes no lock but for the item that arms the timer and the one that fills a
+// batch, and never waits for a running batch.
+//
+// Where a caller resumes. An Asio handler or asio::awaitable: on its associated executor. A coroutine
+// whose promise has get_executor(): there. Any other coroutine: on the Batcher's executor or worker, or
+// where .resume_on(executor) says. Always as if posted, never inside process() or the batch function. An
+// exception out of a resumed handler or coroutine goes to that executor, as in Asio (on an owned worker:
+// std::terminate), and loses no other caller.
+//
+// Errors of a call. The batch function throws: that exception, in every caller of that batch. A Result
+// of one item holds an exception: that one, in that caller alone. A wrong number of results:
+// errc::result_count_mismatch in every caller of that batch. Queue full: errc::overloaded, at once. After
+// close(): errc::closed, at once. Cancelled, or the Batcher destroyed while the item waits:
+// asio::error::operation_aborted. The constructor of In throws while the value is moved into its batch:
+// that exception, in that caller alone. Every accepted call completes exactly once.
+//
+// Cancellation, by Asio slots. While the item waits, total, partial and terminal remove it, and its place
+// is refilled. While it runs, partial and terminal release the caller at once and drop the result.
+//
+// Destruction. close() and cancel(): waiting items fail with operation_aborted; batches that run finish,
+// and their callers get their results. A Batcher that owns workers waits for them, also for one that
+// never returns; one on an executor does not block. It may be destroyed anywhere, also inside its own
+// batch function or by a caller it resumed; a worker that does so is not waited for. If the execution
+// context goes first, what waits is destroyed uncalled (a blocked get() fails with operation_aborted);
+// the Batcher can then only be destroyed.
+#pragma once
+
+#include <batcher/batch_function.hpp>
+#include <batcher/detail/asio.hpp>
+#include <batcher/detail/engine.hpp>
+#include <batcher/detail/invoker.hpp>
+#include <batcher/detail/requests.hpp>
+#include <batcher/detail/workers.hpp>
+#include <batcher/operation.hpp>
+#include <batcher/options.hpp>
+#include <batcher/replicas.hpp>
+#include <batcher/stats.hpp>
+#include <chrono>
+#include <concepts>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace batching {
+
+// `Clock` meets the standard's Clock requirements; times are waited for through asio::wait_traits<Clock>.
+template <class In, class Out, class Clock = std::chrono::steady_clock>
+class Batcher {
+    static_assert(std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> && std::movable<In>,
+                  "the items of a Batcher, its In, are plain movable values: no reference, const or void");
+    static_assert(std::is_void_v<Out> || (std::is_object_v<Out> &&
+                                          std::same_as<Out, std::remove_cv_t<Out>> &&
+                                          std::move_constructible<Out>),
+                  "the results of a Batcher, its Out, are plain movable values, or void");
+
+    using Engine = detail::Engine<In, Out, Clock>;
+
+public:
+    using item_type = In;
+    using result_type = Out;
+    using process_type = Operation<detail::ProcessRequest<In, Out, Clock>>;
+    using process_many_type = Operation<detail::ProcessManyRequest<In, Out, Clock>>;
+    using drain_type = Operation<detail::DrainRequest<In, Out, Clock>>;
+
+    // Wraps `function` (batch_function.hpp says what that is) and runs it on worker threads of its own.
+    // Throws std::invalid_argument for an option out of range, std::system_error if there is no thread.
+    template <class F>
+        requires(!std::same_as<F, Batcher> && !detail::ExecutionContext<F> && !detail::Executor<F>)
+    explicit Batcher(F function, Options options = {}) {
+        detail::check_batch_function<F, In, Out>();
+        static_assert(!detail::Asynchronous<F, In>,
+                      "an asynchronous batch function needs an executor to run on: "
+                      "batching::Batcher batcher{executor, function, options}");
+        options = complete(options, function);
+        workers_ = std::make_unique<detail::Workers>(options.max_concurrent_batches);
+        open(workers_->context()->get_executor(), std::move(function), options, workers_->context());
+    }
+
+    // Wraps `function` and runs it on `executor`, where also the timer runs. The execution context should
+    // outlive the Batcher; if it does not, see "Destruction" above.
+    template <detail::Executor Executor, class F>
+    Batcher(Executor executor, F function, Options options = {}) {
+        detail::check_batch_function<F, In, Out>();
+        options = complete(options, function);
+        open(asio::any_io_executor(std::move(executor)), std::move(function), options, nullptr);
+    }
+
+    // The same on the executor of an execution context, as an io_context or a thread_pool.
+    template <detail::ExecutionContext Context, class F>
+    Batcher(Context& context, F function, Options options = {})
+        : Batcher(context.get_executor(), std::move(function), options) {}
+
+    // A moved-from Batcher can only be destroyed or assigned to. Operations in flight go on.
+    Batcher(Batcher&&) noexcept = default;
+    Batcher& operator=(Batcher&& other) noexcept {
+        Batcher old(std::move(*this));
+        engine_ = std::move(other.engine_);
+        workers_ = std::move(other.workers_);
+        return *this;
+    }
+
+    // close(), cancel(), and with owned workers: wait until running batches and resumed callers are done.
+    ~Batcher() {
+        if (!engine_) return;
+        engine_->close();
+        engine_->cancel();
+    }
+
+    // ---- calling it -----------------------------------------------------------------------------------
+
+    // One item. Nothing is queued until the operation is awaited, started or got (operation.hpp).
+    // Complexity: O(1); no allocation when awaited in a coroutine other than asio::awaitable.
+    process_type process(In item) { return {*engine_, std::move(item)}; }
+
+    // If you see an error here, it means that the argument of process() is not one of this Batcher's
+    // items.
+    template <class Wrong>
+        requires(!std::convertible_to<Wrong, In>)
+    process_type process(Wrong&&) {
+        static_assert(std::convertible_to<Wrong, In>,
+                      "process() takes one item of this Batcher: its argument is not, and does not "
+                      "convert to, the Batcher's In");
+    }
+
+    // Completion: void(std::exception_ptr, Out), with the variations that operation.hpp tells.
+    template <BATCHER_ASIO_TOKEN_FOR(typename process_type::signature) Token>
+    auto async_process(In item, Token&& token) {
+        return process(std::move(item))(std::forward<Token>(token));
+    }
+
+    // Many items at once: queued together, batched with everybody else's, one completion when all are
+    // done, with the results in the order of the items. Accepted or refused as a whole; if some of them
+    // fail, the error is that of the first such item. An empty vector gives an empty vector. Cancelling
+    // it cancels each item; `total` only if none of them runs yet. Complexity: O(n), O(1) allocations.
+    process_many_type process_many(std::vector<In> items) { return {*engine_, std::move(items)}; }
+
+    // Completion: void(std::exception_ptr, std::vector<Out>); void(std::exception_ptr) if Out is void.
+    template <BATCHER_ASIO_TOKEN_FOR(typename process_many_type::signature) Token>
+    auto async_process_many(std::vector<In> items, Token&& token) {
+        return process_many(std::move(items))(std::forward<Token>(token));
+    }
+
+    // ---- its life -------------------------------------------------------------------------------------
+
+    // What waits now leaves as soon as slots are free.
+    void flush() { engine_->flush(); }
+
+    // No more intake; what was accepted still runs, without waiting to fill batches. Does not block.
+    void close() { engine_->close(); }
+
+    // Every waiting item fails with asio::error::operation_aborted. Running ones are not affected.
+    // Complexity: O(n) in the waiting items.
+    void cancel() { engine_->cancel(); }
+
+    // close(), and completes when nothing waits or runs; the results were handed to their executors
+    // before. May be called often. Cancellation: any type ends the wait; the Batcher stays closed.
+    drain_type drain() { return {*engine_, {}}; }
+
+    // Completion: void(std::exception_ptr).
+    template <BATCHER_ASIO_TOKEN_FOR(void(std::exception_ptr)) Token>
+    auto async_drain(Token&& token) {
+        return drain()(std::forward<Token>(token));
+    }
+
+    // A snapshot (stats.hpp). Takes the Batcher's lock for about a microsecond.
+    Stats stats() const { return engine_->stats(); }
+
+    // The executor that the batch function runs on.
+    asio::any_io_executor get_executor() const noexcept { return engine_->executor(); }
+
+private:
+    template <class F>
+    static Options complete(Options options, const F&) {
+        return detail::checked(options);
+    }
+    template <class F>
+    static Options complete(Options options, const Replicas<F>& replicas) {
+        options.max_concurrent_batches = replicas.size();
+        return detail::checked(options);
+    }
+
+    template <class F>
+    void open(asio::any_io_executor executor, F&& function, const Options& options,
+              std::shared_ptr<void> context_owner) {
+        using Invoker = detail::InvokerOf<std::decay_t<F>, In, Out, typename Engine::Done>;
+        auto invoker = std::make_unique<Invoker>(std::forward<F>(function));
+        engine_ = std::make_shared<Engine>(std::move(executor), options, std::move(invoker),
+                                           std::move(context_owner));
+        engine_->open();
+    }
+
+    // In this order: the workers, destroyed last, finish what the engine has still given them.
+    std::unique_ptr<detail::Workers> workers_;
+    std::shared_ptr<Engine> engine_;
+};
+
+// `Batcher batcher{function}`: In and Out are those of the function.
+template <class F>
+    requires(!detail::ExecutionContext<F> && !detail::Executor<F>)
+Batcher(F, Options = {}) -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
+
+template <detail::Executor Executor, class F>
+Batcher(Executor, F, Options = {})
+    -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
+
+template <detail::ExecutionContext Context, class F>
+Batcher(Context&, F, Options = {})
+    -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
+
+}  // namespace batching

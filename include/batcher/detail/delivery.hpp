@@ -1,0 +1,143 @@
+// Delivery: waiters whose results are decided, on their way back; HandBack: the task that resumes them.
+//
+// The callers of a batch that share an executor are resumed by one posted task. Those who want the
+// executor that the batch function ran on are resumed where it returned, without another post.
+#pragma once
+
+#include <batcher/detail/burst_clock.hpp>
+#include <batcher/detail/engine_base.hpp>
+#include <batcher/detail/outcome.hpp>
+#include <batcher/detail/waiter.hpp>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace batching::detail {
+
+class Delivery {
+public:
+    struct Group {
+        asio::any_io_executor executor;
+        WaiterList<Waiter> waiters;
+    };
+
+    Delivery() = default;
+    Delivery(const Delivery&) = delete;
+    Delivery& operator=(const Delivery&) = delete;
+
+    // The waiter's result is decided. Under the engine's lock if the waiter was ever handed in.
+    void add(Waiter& waiter) {
+        waiter.life(Life::settled);
+        list_for(waiter).push_back(waiter);
+    }
+
+    WaiterList<Waiter> direct;    // to be resumed on any thread
+    Group here;                   // on the Batcher's own executor (not named in the group)
+    std::list<Group> elsewhere;
+
+protected:
+    ~Delivery() = default;
+
+private:
+    WaiterList<Waiter>& list_for(const Waiter& waiter) {
+        if (waiter.direct) return direct;
+        if (waiter.home == nullptr) return here.waiters;
+        // The latest groups first. After 16 it is cheaper to post once more than to go on comparing.
+        std::size_t compared = 0;
+        for (auto group = elsewhere.rbegin(); group != elsewhere.rend() && compared < 16; ++group) {
+            if (group->executor == *waiter.home) return group->waiters;
+            ++compared;
+        }
+        elsewhere.emplace_back().executor = *waiter.home;
+        return elsewhere.back().waiters;
+    }
+};
+
+// Waiters that need nothing but to be resumed.
+struct PlainDelivery final : Delivery {};
+
+// Waiters that find their results in the outcome of a batch.
+template <class Out>
+struct BatchDelivery final : Delivery {
+    explicit BatchDelivery(Outcome<Out> o) : outcome(std::move(o)) {}
+    Outcome<Out> outcome;
+};
+
+inline void abandon_all(WaiterList<Waiter>& waiters) noexcept {
+    while (Waiter* waiter = waiters.pop_front()) {
+        waiter->life(Life::done);
+        waiter->abandon();
+    }
+}
+
+// Resumes one group, on its executor. An exception out of a resumed caller goes to the executor, as from
+// any handler; the others of the group are posted again. If it is destroyed uncalled, they are abandoned.
+class HandBack {
+public:
+    HandBack(std::shared_ptr<EngineBase> engine, std::shared_ptr<Delivery> delivery,
+             Delivery::Group& group) noexcept
+        : engine_(std::move(engine)), delivery_(std::move(delivery)), group_(&group) {}
+    HandBack(HandBack&&) noexcept = default;
+    HandBack& operator=(HandBack&&) = delete;
+    ~HandBack() {
+        if (delivery_) abandon_all(group_->waiters);
+    }
+
+    void operator()() {
+        const auto engine = std::move(engine_);
+        const auto delivery = std::move(delivery_);
+        // Whoever was withdrawn until now, on whatever thread, is seen to be gone. From here on only
+        // callers on this executor can be, and it runs one thing at a time for them.
+        { const std::lock_guard lock(engine->mutex()); }
+        resume_all(engine, delivery);
+        engine->rest();
+    }
+
+private:
+    void resume_all(const std::shared_ptr<EngineBase>& engine,
+                    const std::shared_ptr<Delivery>& delivery) {
+        const Burst burst;
+        auto& waiters = group_->waiters;
+        try {
+            while (Waiter* waiter = waiters.pop_front()) {
+                waiter->life(Life::done);
+                waiter->resume();
+            }
+        } catch (...) {
+            if (!waiters.empty()) {
+                const bool here = group_ == &delivery->here;
+                asio::post(here ? engine->executor() : group_->executor,
+                           HandBack(engine, delivery, *group_));
+            }
+            throw;
+        }
+    }
+
+    std::shared_ptr<EngineBase> engine_;
+    std::shared_ptr<Delivery> delivery_;
+    Delivery::Group* group_;
+};
+
+// Sends off everybody but those who are resumed `here`.
+inline void send_elsewhere(const std::shared_ptr<EngineBase>& engine,
+                           const std::shared_ptr<Delivery>& delivery) {
+    for (auto& group : delivery->elsewhere) {
+        asio::post(group.executor, HandBack(engine, delivery, group));
+    }
+    while (Waiter* waiter = delivery->direct.pop_front()) {
+        waiter->life(Life::done);
+        waiter->resume();
+    }
+}
+
+// Sends off everybody, from any thread.
+inline void send(const std::shared_ptr<EngineBase>& engine, const std::shared_ptr<Delivery>& delivery) {
+    send_elsewhere(engine, delivery);
+    if (delivery->here.waiters.empty()) return;
+    HandBack task(engine, delivery, delivery->here);
+    if (engine->executor()) asio::post(engine->executor(), std::move(task));
+}
+
+}  // namespace batching::detail

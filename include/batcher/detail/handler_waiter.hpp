@@ -1,0 +1,198 @@
+// HandlerWaiter: an Asio completion handler that waits for a request.
+//
+// It allocates itself with the handler's associated allocator and frees itself before it calls the
+// handler; it keeps outstanding work on the handler's executor, and takes part in cancellation by slot.
+#pragma once
+
+#include <batcher/detail/asio.hpp>
+#include <batcher/detail/delivery.hpp>
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace batching::detail {
+
+// Completion signatures. A value that cannot be default-constructed comes as an optional, empty on error.
+template <class Value>
+struct Completion {
+    using argument = Value;
+    using signature = void(std::exception_ptr, Value);
+};
+template <class Value>
+    requires(!std::is_void_v<Value> && !std::default_initializable<Value>)
+struct Completion<Value> {
+    using argument = std::optional<Value>;
+    using signature = void(std::exception_ptr, std::optional<Value>);
+};
+template <>
+struct Completion<void> {
+    using signature = void(std::exception_ptr);
+};
+
+// What is put into a cancellation slot. The slot may outlive the waiter and the other way round, and
+// signals may come from any thread: each side forgets the other under the engine's lock.
+template <class Request>
+class Canceller {
+public:
+    explicit Canceller(Request& request, Canceller*& back) noexcept
+        : engine_(request.engine().weak_from_this()), request_(&request), back_(&back) {
+        back = this;
+    }
+    Canceller(const Canceller&) = delete;
+    Canceller& operator=(const Canceller&) = delete;
+    ~Canceller() {
+        if (const auto engine = engine_.lock()) {
+            const std::lock_guard lock(engine->mutex());
+            if (request_ != nullptr) *back_ = nullptr;
+        }
+    }
+
+    // The request is done. Under the lock.
+    void forget() noexcept { request_ = nullptr; }
+
+    void operator()(asio::cancellation_type type) {
+        const auto base = engine_.lock();
+        if (!base) return;
+        auto& engine = static_cast<typename Request::engine_type&>(*base);
+        std::unique_lock lock(engine.mutex());
+        engine.loaded().wait(lock, [this] { return request_ == nullptr || !request_->loading(); });
+        if (request_ == nullptr) return;
+        if (const auto delivery = request_->cancel(type, lock)) {
+            engine.settle(std::move(lock));
+            send(base, delivery);
+        }
+    }
+
+private:
+    std::weak_ptr<EngineBase> engine_;
+    Request* request_;
+    Canceller** back_;
+};
+
+template <class Executor>
+concept Groupable = std::convertible_to<Executor, asio::any_io_executor> &&
+                    asio::can_require_v<Executor, asio::execution::blocking_t::never_t>;
+
+template <class Request, class Handler>
+class HandlerWaiter final : public Request {
+    using Value = typename Request::value_type;
+    using Executor = asio::associated_executor_t<Handler, asio::any_io_executor>;
+    using Allocator = typename std::allocator_traits<
+        asio::associated_allocator_t<Handler>>::template rebind_alloc<HandlerWaiter>;
+    using AllocatorTraits = std::allocator_traits<Allocator>;
+
+public:
+    // Moves the handler and the payload into a waiter, and starts it.
+    static void start(Handler&& handler, typename Request::engine_type& engine,
+                      typename Request::payload_type&& payload) {
+        Allocator allocator(asio::get_associated_allocator(handler));
+        HandlerWaiter* self = AllocatorTraits::allocate(allocator, 1);
+        try {
+            std::construct_at(self, std::move(handler), engine, std::move(payload));
+        } catch (...) {
+            AllocatorTraits::deallocate(allocator, self, 1);
+            throw;
+        }
+        static_cast<Request*>(self)->start();
+    }
+
+    HandlerWaiter(Handler&& handler, typename Request::engine_type& engine,
+                  typename Request::payload_type&& payload)
+        : Request(engine, std::move(payload)), handler_(std::move(handler)) {
+        find_home(engine.executor());
+        auto cancellation = asio::get_associated_cancellation_slot(handler_);
+        cancellable_ = cancellation.is_connected();
+        if (cancellable_) cancellation.template emplace<Canceller<Request>>(*this, canceller_);
+    }
+
+    ~HandlerWaiter() = default;
+
+private:
+    // On the Batcher's own executor, whose work the engine accounts for; or on the handler's.
+    void find_home(const asio::any_io_executor& batchers) {
+        auto executor = asio::get_associated_executor(handler_, batchers);
+        if constexpr (Groupable<Executor>) {
+            asio::any_io_executor any(std::move(executor));
+            if (any == batchers) return;
+            work_ = asio::prefer(std::move(any), asio::execution::outstanding_work_t::tracked);
+            this->home = &work_;
+        } else {
+            work_.emplace(asio::prefer(std::move(executor), asio::execution::outstanding_work_t::tracked));
+        }
+    }
+
+    void resume() override {
+        forget_canceller();
+        Handler handler(std::move(handler_));
+        auto work = std::move(work_);
+        if constexpr (std::is_void_v<Value>) {
+            std::exception_ptr error;
+            try {
+                this->take();
+            } catch (...) {
+                error = std::current_exception();
+            }
+            free(handler);
+            call(work, std::move(handler), std::move(error));
+        } else {
+            std::exception_ptr error;
+            std::optional<Value> value;
+            try {
+                value.emplace(this->take());
+            } catch (...) {
+                error = std::current_exception();
+            }
+            free(handler);
+            if constexpr (std::default_initializable<Value>) {
+                call(work, std::move(handler), std::move(error), value ? std::move(*value) : Value());
+            } else {
+                call(work, std::move(handler), std::move(error), std::move(value));
+            }
+        }
+    }
+
+    void abandon() noexcept override {
+        forget_canceller();
+        Handler handler(std::move(handler_));
+        free(handler);
+    }
+
+    template <class Work, class... Args>
+    static void call([[maybe_unused]] Work& work, Handler&& handler, Args... args) {
+        if constexpr (Groupable<Executor>) {
+            std::move(handler)(std::move(args)...);
+        } else {
+            // An executor that cannot be asked never to block, as any_completion_executor.
+            asio::dispatch(*work, [handler = std::move(handler),
+                                   args = std::tuple(std::move(args)...)]() mutable {
+                std::apply(std::move(handler), std::move(args));
+            });
+        }
+    }
+
+    void forget_canceller() noexcept {
+        if (!cancellable_) return;
+        const std::lock_guard lock(this->engine().mutex());
+        if (canceller_ != nullptr) canceller_->forget();
+    }
+
+    void free(const Handler& handler) noexcept {
+        Allocator allocator(asio::get_associated_allocator(handler));
+        std::destroy_at(this);
+        AllocatorTraits::deallocate(allocator, this, 1);
+    }
+
+    using Tracked = std::decay_t<decltype(asio::prefer(std::declval<Executor>(),
+                                                       asio::execution::outstanding_work_t::tracked))>;
+
+    Handler handler_;
+    std::conditional_t<Groupable<Executor>, asio::any_io_executor, std::optional<Tracked>> work_;
+    bool cancellable_ = false;
+    Canceller<Request>* canceller_ = nullptr;  // null once the slot has dropped it; under the lock
+};
+
+}  // namespace batching::detail

@@ -1,0 +1,48 @@
+// Item: one waiting or running call, embedded in whatever the caller waits with.
+#pragma once
+
+#include <batcher/detail/outcome.hpp>
+#include <batcher/detail/waiter.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace batching::detail {
+
+template <class In, class Out, class Clock>
+struct Item;
+
+// One of the batches that may run at the same time.
+template <class In, class Out, class Clock>
+struct Slot {
+    explicit Slot(std::size_t i) : index(i) {}
+
+    std::size_t index;                        // also of the replica that runs it
+    WaiterList<Item<In, Out, Clock>> items;   // whose callers still wait
+    std::vector<In> inputs;                   // what the batch function is called with
+    bool loading = false;                     // their values are being moved into `inputs`, without a lock
+    typename Clock::time_point started{};
+    Slot* next = nullptr;                     // of those about to start
+};
+
+template <class In, class Out, class Clock>
+struct Item : Waiter {
+    explicit Item(In in) : input(std::move(in)) {}
+
+    In input;
+    typename Clock::time_point queued_at{};
+    union {
+        std::uint64_t ticket = 0;  // while waiting: its place in arrival order
+        std::size_t index;         // then: its place in its batch
+    };
+    union {
+        Slot<In, Out, Clock>* slot = nullptr;  // while running
+        Outcome<Out>* outcome;                 // once settled; lives until resume() returns
+    };
+
+protected:
+    ~Item() = default;
+};
+
+}  // namespace batching::detail

@@ -1,0 +1,274 @@
+// Requests: what can be asked of an Engine, each with the same interface to those who wait for it
+// (coroutine_waiter.hpp, handler_waiter.hpp, blocking_waiter.hpp derive from a request):
+//
+//     Request(engine, payload)   nothing is queued yet
+//     start()                    queues it; as its last act, since from then on it may be resumed and gone
+//     take()                     in resume(), or after it if the waiter still lives: the value, or throws
+//     withdraw()                 its owner destroys it, whatever its state
+//     cancel(type, lock)         under the engine's lock: true if it was released, to be sent after
+#pragma once
+
+#include <atomic>
+#include <batcher/detail/engine.hpp>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+// A coroutine may be resumed and destroyed by another thread before the function that published it
+// returns; inlined into the coroutine, clang 14 would keep that function's locals in the frame.
+#if defined(_MSC_VER)
+#define BATCHER_NOINLINE __declspec(noinline)
+#else
+#define BATCHER_NOINLINE __attribute__((noinline))
+#endif
+
+namespace batching::detail {
+
+inline bool has(asio::cancellation_type type, asio::cancellation_type flag) noexcept {
+    return (type & flag) != asio::cancellation_type::none;
+}
+
+// While it waits, a request can be cancelled by each type; once it runs, its effects can no longer be
+// prevented, so `total` no longer applies.
+inline bool releases(asio::cancellation_type type, bool runs) noexcept {
+    return has(type, asio::cancellation_type::terminal) || has(type, asio::cancellation_type::partial) ||
+           (!runs && has(type, asio::cancellation_type::total));
+}
+
+// process(item): one item.
+template <class In, class Out, class Clock>
+class ProcessRequest : public Item<In, Out, Clock> {
+public:
+    using engine_type = Engine<In, Out, Clock>;
+    using payload_type = In;
+    using value_type = Out;
+
+    ProcessRequest(engine_type& engine, In&& item)
+        : Item<In, Out, Clock>(std::move(item)), engine_(&engine) {}
+
+    BATCHER_NOINLINE void start() {
+        engine_type& engine = *engine_;
+        this->queued_at = engine_type::now();
+        this->life(Life::waiting);
+        const Admission admission = engine.submit(*this, *this, 1);
+        if (admission != Admission::accepted) reject(engine, admission);
+    }
+
+    Out take() { return this->outcome->take(this->index); }
+
+    void withdraw() noexcept {
+        if (this->pending()) engine_->withdraw(*this);
+    }
+
+    std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
+        const bool runs = this->life() == Life::running;
+        if (!(runs || this->life() == Life::waiting) || !releases(type, runs)) return nullptr;
+        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(operation_aborted()));
+        engine_->release(*this, *delivery);
+        return delivery;
+    }
+    bool loading() const noexcept { return engine_->loading(*this); }
+
+    engine_type& engine() const noexcept { return *engine_; }
+
+protected:
+    ~ProcessRequest() = default;
+
+private:
+    void reject(engine_type& engine, Admission admission) {
+        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(engine.rejection(admission, 1)));
+        this->outcome = &delivery->outcome;
+        this->index = 0;
+        delivery->add(*this);
+        send(engine.shared_from_this(), delivery);
+    }
+
+    engine_type* engine_;
+};
+
+// process_many(items): many items, one completion when all are done. If some fail, the error is that of
+// the first of them in the order of the items.
+template <class In, class Out, class Clock>
+class ProcessManyRequest : public Waiter {
+    using Values = std::conditional_t<std::is_void_v<Out>, void, std::vector<Out>>;
+    using Value = std::conditional_t<std::is_void_v<Out>, std::monostate, Out>;
+
+public:
+    using engine_type = Engine<In, Out, Clock>;
+    using payload_type = std::vector<In>;
+    using value_type = Values;
+
+    ProcessManyRequest(engine_type& engine, std::vector<In>&& items)
+        : engine_(&engine), parts_left_(items.size()) {
+        for (std::size_t i = 0; i < items.size(); ++i) {
+            parts_.emplace_back(*this, In(std::move(items[i])));
+        }
+    }
+
+    BATCHER_NOINLINE void start() {
+        engine_type& engine = *engine_;
+        if (parts_.empty()) return settle(engine, nullptr);
+        const auto now = engine_type::now();
+        Part* newest = nullptr;
+        for (Part& part : parts_) {
+            part.home = home;
+            part.direct = direct;
+            part.queued_at = now;
+            part.life(Life::waiting);
+            part.next = std::exchange(newest, &part);
+        }
+        const std::size_t count = parts_.size();
+        const Admission admission = engine.submit(*newest, parts_.front(), count);
+        if (admission != Admission::accepted) {
+            for (Part& part : parts_) part.life(Life::done);
+            settle(engine, engine.rejection(admission, count));
+        }
+    }
+
+    Values take() {
+        if (error_) std::rethrow_exception(error_);
+        for (Part& part : parts_) {
+            if (part.error) std::rethrow_exception(part.error);
+        }
+        if constexpr (!std::is_void_v<Out>) {
+            std::vector<Out> values;
+            values.reserve(parts_.size());
+            for (Part& part : parts_) values.push_back(std::move(*part.result));
+            return values;
+        }
+    }
+
+    void withdraw() noexcept {
+        for (Part& part : parts_) {
+            if (part.pending()) engine_->withdraw(part);
+        }
+        if (!pending()) return;  // else settled by itself: empty, or not accepted
+        const std::lock_guard lock(engine_->mutex());
+        WaiterList<Waiter>::unlink(*this);
+        life(Life::done);
+    }
+
+    std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
+        bool runs = false;
+        bool open = false;
+        for (Part& part : parts_) {
+            runs |= part.life() >= Life::running;
+            open |= part.life() == Life::waiting || part.life() == Life::running;
+        }
+        if (!open || !releases(type, runs)) return nullptr;
+        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(operation_aborted()));
+        for (Part& part : parts_) {
+            if (part.life() == Life::waiting || part.life() == Life::running) {
+                engine_->release(part, *delivery);
+            }
+        }
+        return delivery;
+    }
+    bool loading() const noexcept {
+        for (const Part& part : parts_) {
+            if (engine_->loading(part)) return true;
+        }
+        return false;
+    }
+
+    engine_type& engine() const noexcept { return *engine_; }
+
+protected:
+    ~ProcessManyRequest() = default;
+
+private:
+    struct Part final : Item<In, Out, Clock> {
+        Part(ProcessManyRequest& w, In&& item) : Item<In, Out, Clock>(std::move(item)), whole(w) {}
+
+        void resume() override {
+            try {
+                if constexpr (std::is_void_v<Out>) {
+                    this->outcome->take(this->index);
+                } else {
+                    result.emplace(this->outcome->take(this->index));
+                }
+            } catch (...) {
+                error = std::current_exception();
+            }
+            if (whole.parts_left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+            if (whole.orphaned_.load(std::memory_order_relaxed)) return whole.abandon();
+            whole.resume();
+        }
+        void abandon() noexcept override {
+            whole.orphaned_.store(true, std::memory_order_relaxed);
+            if (whole.parts_left_.fetch_sub(1, std::memory_order_acq_rel) == 1) whole.abandon();
+        }
+
+        ProcessManyRequest& whole;
+        std::optional<Value> result;
+        std::exception_ptr error;
+    };
+
+    // Without any part in the queue.
+    void settle(engine_type& engine, std::exception_ptr error) {
+        error_ = std::move(error);
+        auto delivery = std::make_shared<PlainDelivery>();
+        delivery->add(*this);
+        send(engine.shared_from_this(), delivery);
+    }
+
+    engine_type* engine_;
+    std::atomic<std::size_t> parts_left_;
+    std::atomic<bool> orphaned_{false};
+    std::deque<Part> parts_;  // they do not move
+    std::exception_ptr error_;
+};
+
+// drain(): close, and wait until nothing waits or runs.
+template <class In, class Out, class Clock>
+class DrainRequest : public Waiter {
+public:
+    using engine_type = Engine<In, Out, Clock>;
+    struct payload_type {};
+    using value_type = void;
+
+    DrainRequest(engine_type& engine, payload_type&&) : engine_(&engine) {}
+
+    BATCHER_NOINLINE void start() {
+        engine_type& engine = *engine_;
+        engine.drain(*this);
+    }
+
+    void take() {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+    void withdraw() noexcept {
+        if (!pending()) return;
+        const std::lock_guard lock(engine_->mutex());
+        WaiterList<Waiter>::unlink(*this);
+        life(Life::done);
+    }
+
+    std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
+        if (life() != Life::waiting || !releases(type, false)) return nullptr;
+        WaiterList<Waiter>::unlink(*this);
+        error_ = operation_aborted();
+        auto delivery = std::make_shared<PlainDelivery>();
+        delivery->add(*this);
+        return delivery;
+    }
+    bool loading() const noexcept { return false; }
+
+    engine_type& engine() const noexcept { return *engine_; }
+
+protected:
+    ~DrainRequest() = default;
+
+private:
+    engine_type* engine_;
+    std::exception_ptr error_;
+};
+
+}  // namespace batching::detail

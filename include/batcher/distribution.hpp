@@ -1,0 +1,114 @@
+// Distribution<T>: how often which values were seen, as a histogram of fixed size.
+//
+//     auto stats = batcher.stats();
+//     fmt::print("p99 of the wait: {}\n", stats.wait_time.quantile(0.99));
+//
+// T is std::size_t (batch sizes) or a std::chrono duration (times). Values up to 64 (items or
+// nanoseconds) are exact; above, a quantile is up to 1/32 too high, never below the smallest nor above
+// the largest value seen. The mean is exact.
+// Method: log-linear buckets, as in HdrHistogram (Gil Tene, hdrhistogram.org). record() is O(1).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+namespace batching {
+
+template <class T>
+class Distribution {
+    static constexpr bool is_time = !std::is_arithmetic_v<T>;
+
+public:
+    using mean_type = std::conditional_t<is_time, T, double>;
+
+    // Records `value` as seen `times` times. Negative durations count as zero.
+    void record(T value, std::uint64_t times = 1) noexcept {
+        const std::uint64_t v = to_integer(value);
+        buckets_[bucket_of(v)] += times;
+        count_ += times;
+        sum_ += static_cast<double>(v) * static_cast<double>(times);
+        smallest_ = std::min(smallest_, v);
+        largest_ = std::max(largest_, v);
+    }
+
+    std::uint64_t count() const noexcept { return count_; }
+
+    // 0 when nothing was recorded.
+    mean_type mean() const noexcept {
+        const double mean = count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_);
+        if constexpr (is_time) {
+            return T(static_cast<typename T::rep>(mean));
+        } else {
+            return mean;
+        }
+    }
+
+    // The smallest value that at least the fraction `q` (0 to 1) of all values do not exceed; 0 when
+    // nothing was recorded. Complexity: the number of buckets, about 1,000.
+    T quantile(double q) const noexcept {
+        if (count_ == 0) return from_integer(0);
+        const double rank = std::ceil(std::clamp(q, 0.0, 1.0) * static_cast<double>(count_));
+        std::uint64_t left = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(rank));
+        for (std::size_t i = 0; i < buckets_.size(); ++i) {
+            if (buckets_[i] >= left) {
+                return from_integer(std::clamp(largest_in(i), smallest_, largest_));
+            }
+            left -= buckets_[i];
+        }
+        return from_integer(largest_);
+    }
+
+private:
+    // Each power of two is cut into 32 buckets; the values below 64 have one of their own.
+    static constexpr unsigned sub_bits = 5;
+    static constexpr std::uint64_t sub_buckets = std::uint64_t{1} << sub_bits;
+    static constexpr std::uint64_t limit = std::uint64_t{1} << 42;  // 73 minutes, in nanoseconds
+
+    static std::size_t bucket_of(std::uint64_t value) noexcept {
+        if (value >= limit) value = limit - 1;
+        const auto width = static_cast<unsigned>(std::bit_width(value));
+        if (width <= sub_bits + 1) return static_cast<std::size_t>(value);
+        const unsigned shift = width - sub_bits - 1;
+        return static_cast<std::size_t>(shift * sub_buckets + (value >> shift));
+    }
+
+    static std::uint64_t largest_in(std::size_t bucket) noexcept {
+        if (bucket < 2 * sub_buckets) return bucket;
+        if (bucket == bucket_count - 1) return std::numeric_limits<std::uint64_t>::max();
+        const auto shift = static_cast<unsigned>(bucket / sub_buckets - 1);
+        const std::uint64_t head = bucket - shift * sub_buckets;
+        return ((head + 1) << shift) - 1;
+    }
+
+    static std::uint64_t to_integer(T value) noexcept {
+        if constexpr (is_time) {
+            return value.count() < 0 ? 0 : static_cast<std::uint64_t>(value.count());
+        } else {
+            return static_cast<std::uint64_t>(value);
+        }
+    }
+    static T from_integer(std::uint64_t value) noexcept {
+        if constexpr (is_time) {
+            return T(static_cast<typename T::rep>(value));
+        } else {
+            return static_cast<T>(value);
+        }
+    }
+
+    static constexpr std::size_t bucket_count = (42 - sub_bits - 1) * sub_buckets + 2 * sub_buckets;
+
+    std::array<std::uint64_t, bucket_count> buckets_{};
+    std::uint64_t count_ = 0;
+    std::uint64_t smallest_ = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t largest_ = 0;
+    double sum_ = 0;
+};
+
+}  // namespace batching

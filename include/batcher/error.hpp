@@ -1,0 +1,67 @@
+// What can go wrong in the library itself, as one exception type and one enum.
+//
+//     try {
+//         double y = co_await batcher.process(item);
+//     } catch (const batching::Error& error) {
+//         if (error.code() == batching::errc::overloaded) ...   // error.what() is a whole sentence
+//     }
+//
+// An exception thrown by the batch function reaches its callers as it is, not as an Error. A cancelled
+// call fails with asio::error::operation_aborted, as every Asio operation does.
+#pragma once
+
+#include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace batching {
+
+enum class errc {
+    overloaded = 1,         // as many items wait as Options::max_queue_size allows
+    closed,                 // called after close() or drain()
+    result_count_mismatch,  // the batch function returned more or fewer results than it got items
+    deadline_exceeded,      // the call's deadline passed
+    schema_mismatch         // a remote handle's types are not the deployment's
+};
+
+inline const std::error_category& error_category() noexcept {
+    struct Category final : std::error_category {
+        const char* name() const noexcept override { return "batching"; }
+        std::string message(int value) const override {
+            switch (static_cast<errc>(value)) {
+                case errc::overloaded: return "the queue is full";
+                case errc::closed: return "the batcher is closed";
+                case errc::result_count_mismatch:
+                    return "the batch function returned a wrong number of results";
+                case errc::deadline_exceeded: return "the deadline has passed";
+                case errc::schema_mismatch:
+                    return "the types of the handle are not those of the deployment";
+            }
+            return "unknown batching error";
+        }
+    };
+    static const Category category;
+    return category;
+}
+
+inline std::error_code make_error_code(errc value) noexcept {
+    return {static_cast<int>(value), error_category()};
+}
+
+// An error of the library: code() compares with errc, what() is a whole sentence with the figures in it.
+class Error : public std::system_error {
+public:
+    Error(errc code, std::string sentence)
+        : std::system_error(make_error_code(code), sentence), sentence_(std::move(sentence)) {}
+
+    const char* what() const noexcept override { return sentence_.c_str(); }
+
+private:
+    std::string sentence_;
+};
+
+}  // namespace batching
+
+template <>
+struct std::is_error_code_enum<batching::errc> : std::true_type {};

@@ -1,0 +1,45 @@
+// replicas(n, make): n copies of a batch function, each with its own model or device.
+//
+//     batching::Batcher batcher{batching::replicas(2, [](std::size_t i) { return Model(device(i)); })};
+//
+// Replica i is what make(i) returned: a batch function of any kind. Each runs one batch at a time, and
+// as many batches run at once as there are replicas, whatever Options::max_concurrent_batches says;
+// without an executor the Batcher so owns n worker threads. A batch goes to a replica that is free, most
+// lately used first. A replica is not tied to a thread.
+//
+// make is called n times, in order, inside replicas(); what it throws comes out of replicas(). n = 0
+// throws std::invalid_argument.
+#pragma once
+
+#include <batcher/options.hpp>
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace batching {
+
+template <class F>
+class Replicas {
+public:
+    template <class Make>
+    Replicas(std::size_t n, Make& make) {
+        detail::require_at_least_one("the number of replicas", n);
+        replicas_.reserve(n);
+        for (std::size_t i = 0; i < n; ++i) replicas_.push_back(make(i));
+    }
+
+    std::size_t size() const noexcept { return replicas_.size(); }
+    F& operator[](std::size_t i) noexcept { return replicas_[i]; }
+
+private:
+    std::vector<F> replicas_;
+};
+
+template <std::invocable<std::size_t> Make>
+auto replicas(std::size_t n, Make make) {
+    return Replicas<std::decay_t<std::invoke_result_t<Make&, std::size_t>>>(n, make);
+}
+
+}  // namespace batching

@@ -1,0 +1,75 @@
+// Stats: what a Batcher has done so far and what it is doing now.
+//
+//     fmt::print("{}\n", batcher.stats());   // a short table
+//
+// How exact: a snapshot is taken at one instant under the Batcher's lock, so its counts agree with each
+// other: submitted == completed + failed + cancelled + expired + waiting + running. Only `rejected` is
+// read apart and may be a call ahead. Times are measured when a batch is formed and when it has run; a
+// wait is too long by at most the time that 16 callers resumed together run before they call again (see
+// batcher.hpp, "How exact the clock is"). Counts never wrap in practice (64 bits).
+#pragma once
+
+#include <fmt/format.h>
+
+#include <batcher/distribution.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace batching {
+
+struct Stats {
+    // Items, since the Batcher was made.
+    std::uint64_t submitted = 0;  // accepted
+    std::uint64_t completed = 0;  // the caller gets its value
+    std::uint64_t failed = 0;     // the caller gets an exception from the batch function or its results
+    std::uint64_t rejected = 0;   // not accepted: overloaded or closed
+    std::uint64_t cancelled = 0;  // cancelled, or the caller destroyed, while waiting or running
+    std::uint64_t expired = 0;    // the deadline passed
+
+    // Batches formed, by why they left.
+    std::uint64_t batches_full = 0;
+    std::uint64_t batches_timeout = 0;
+    std::uint64_t batches_flushed = 0;
+
+    // Items, now.
+    std::size_t waiting = 0;
+    std::size_t running = 0;
+
+    Distribution<std::size_t> batch_size;              // items a batch, of every batch formed
+    Distribution<std::chrono::nanoseconds> wait_time;  // of every item, from its call to its batch
+    Distribution<std::chrono::nanoseconds> run_time;   // of every batch, from forming to results
+};
+
+}  // namespace batching
+
+template <>
+struct fmt::formatter<batching::Stats> {
+    constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+    template <class FormatContext>
+    auto format(const batching::Stats& s, FormatContext& context) const {
+        const auto us = [](std::chrono::nanoseconds t) { return static_cast<double>(t.count()) / 1e3; };
+        auto out = fmt::format_to(
+            context.out(),
+            "items    submitted {}  completed {}  failed {}  rejected {}  cancelled {}  expired {}\n"
+            "now      waiting {}  running {}\n"
+            "batches  full {}  timeout {}  flushed {}\n"
+            "             {:>12} {:>12} {:>12} {:>12}\n",
+            s.submitted, s.completed, s.failed, s.rejected, s.cancelled, s.expired, s.waiting,
+            s.running, s.batches_full, s.batches_timeout, s.batches_flushed, "mean", "p50", "p99",
+            "max");
+        out = fmt::format_to(out, "batch size   {:>12.1f} {:>12} {:>12} {:>12}\n", s.batch_size.mean(),
+                             s.batch_size.quantile(0.5), s.batch_size.quantile(0.99),
+                             s.batch_size.quantile(1));
+        const auto times = [&](const char* name, const auto& d) {
+            out = fmt::format_to(out, "{:<12} {:>12.1f} {:>12.1f} {:>12.1f} {:>12.1f}", name,
+                                 us(d.mean()), us(d.quantile(0.5)), us(d.quantile(0.99)),
+                                 us(d.quantile(1)));
+        };
+        times("wait, us", s.wait_time);
+        *out++ = '\n';
+        times("run, us", s.run_time);
+        return out;
+    }
+};
