@@ -108,7 +108,7 @@ private:
         } catch (...) {
             if (!waiters.empty()) {
                 const bool here = group_ == &delivery->here;
-                asio::post(here ? engine->executor() : group_->executor,
+                asio::post(here ? engine->executor() : *waiters.front().home,
                            HandBack(engine, delivery, *group_));
             }
             throw;
@@ -124,7 +124,9 @@ private:
 inline void send_elsewhere(const std::shared_ptr<EngineBase>& engine,
                            const std::shared_ptr<Delivery>& delivery) {
     for (auto& group : delivery->elsewhere) {
-        asio::post(group.executor, HandBack(engine, delivery, group));
+        // Exchanged, as it may count as outstanding work, and the delivery lives on for other groups.
+        asio::post(std::exchange(group.executor, asio::any_io_executor()),
+                   HandBack(engine, delivery, group));
     }
     while (Waiter* waiter = delivery->direct.pop_front()) {
         waiter->life(Life::done);

@@ -378,10 +378,10 @@ private:
     bool form(slot_type& slot) {
         std::size_t size = 0;
         const Left left = scheduler_.take(slot.started, [&](item_type& item) {
+            stats_.wait_time.record(nanoseconds(slot.started - item.queued_at));
             item.life(Life::running);
             item.slot = &slot;
             slot.items.push_back(item);
-            stats_.wait_time.record(nanoseconds(slot.started - item.queued_at));
             ++size;
         });
         switch (left) {

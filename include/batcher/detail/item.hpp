@@ -31,14 +31,14 @@ struct Item : Waiter {
     explicit Item(In in) : input(std::move(in)) {}
 
     In input;
-    typename Clock::time_point queued_at{};
     union {
         std::uint64_t ticket = 0;  // while waiting: its place in arrival order
         std::size_t index;         // then: its place in its batch
     };
     union {
-        Slot<In, Out, Clock>* slot = nullptr;  // while running
-        Outcome<Out>* outcome;                 // once settled; lives until resume() returns
+        typename Clock::time_point queued_at{};  // while waiting
+        Slot<In, Out, Clock>* slot;              // while running
+        Outcome<Out>* outcome;                   // once settled; lives until resume() returns
     };
 
 protected:

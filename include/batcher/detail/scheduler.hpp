@@ -10,6 +10,7 @@
 // submit() and take(), and nothing outside.
 #pragma once
 
+#include <algorithm>
 #include <batcher/detail/waiter.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -56,7 +57,7 @@ public:
     }
 
     // What waits now may leave in a batch that is not full.
-    void flush() noexcept { flushed_ = last_ticket_; }
+    void flush() noexcept { flushed_ = std::max(flushed_, last_ticket_); }
 
     // From now on every waiting item may.
     void close() noexcept { flushed_ = std::numeric_limits<std::uint64_t>::max(); }

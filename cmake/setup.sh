@@ -1,0 +1,67 @@
+# What examples/run, tests/run and .ci/run share. They source it from the project's top directory.
+
+CMAKE_BUILD_PARALLEL_LEVEL=$(getconf _NPROCESSORS_ONLN)
+CTEST_PARALLEL_LEVEL=$CMAKE_BUILD_PARALLEL_LEVEL
+export CMAKE_BUILD_PARALLEL_LEVEL CTEST_PARALLEL_LEVEL
+
+# need PACKAGE[=COMMAND]...: installs the Debian packages that are not there. A package also counts as there when its
+# command is, from wherever it came.
+need() {
+    local entry missing=() as_root=()
+    for entry in "$@"; do
+        command -v "${entry#*=}" >/dev/null 2>&1 && continue
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "${entry%=*}" 2>/dev/null) == installed ]] && continue
+        missing+=("${entry%=*}")
+    done
+    if ! command -v apt-get >/dev/null; then
+        without_apt
+        return
+    fi
+    ((${#missing[@]})) || return 0
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null; then
+            echo "Missing packages. As root: apt-get install ${missing[*]}" >&2
+            return 1
+        fi
+        as_root=(sudo)
+    fi
+    echo "Installing ${missing[*]}"
+    local log
+    log=$(mktemp)
+    if ! { "${as_root[@]}" apt-get update &&
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    } </dev/null >"$log" 2>&1; then
+        cat "$log" >&2
+        echo "The packages could not be installed. As root: apt-get install ${missing[*]}" >&2
+        return 1
+    fi
+    rm "$log"
+}
+
+# Where there is no apt-get only commands can be looked for; CMake says which library is missing.
+without_apt() {
+    local tool
+    for tool in c++ cmake ninja; do
+        if ! command -v "$tool" >/dev/null; then
+            cat >&2 <<-END
+				$tool is missing. Install a C++20 compiler (g++ 12, clang 14 or newer), CMake 3.25 or newer, Ninja, Asio, fmt,
+				Catch2 (for the tests) and Eigen (for the example digits):
+				  Fedora  dnf install gcc-c++ cmake ninja-build asio-devel fmt-devel catch-devel eigen3-devel
+				  Arch    pacman -S gcc cmake ninja asio fmt catch2 eigen
+				  macOS   brew install cmake ninja asio fmt catch2 eigen
+			END
+            return 1
+        fi
+    done
+}
+
+# build PRESET [TARGET...]: configures silently unless that fails, then builds the targets, or everything.
+build() {
+    local preset=$1 output
+    shift
+    if ! output=$(cmake --preset "$preset" 2>&1); then
+        printf '%s\n' "$output" >&2
+        return 1
+    fi
+    cmake --build --preset "$preset" ${1:+--target "$@"}
+}

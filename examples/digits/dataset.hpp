@@ -1,0 +1,31 @@
+// The handwritten digits: what an image is, where the images come from, and how to make more of
+// them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace digits {
+
+inline constexpr std::size_t image_side = 8;
+inline constexpr std::size_t image_pixels = image_side * image_side;
+
+using Image = std::array<float, image_pixels>;  // row by row, each pixel from 0 (paper) to 16 (ink)
+
+struct Sample {
+    Image image;
+    int label;  // the digit it shows, 0 to 9
+};
+
+// Reads a file of lines "pixel,pixel,...,label". Throws std::runtime_error naming the file and the
+// line.
+std::vector<Sample> read_csv(const std::string& path);
+
+// The samples and shifted and rotated copies of each, so that a digit that was written a little off
+// finds a neighbour that is off in the same way.
+std::vector<Sample> augmented(std::span<const Sample> samples);
+
+}  // namespace digits

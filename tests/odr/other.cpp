@@ -1,0 +1,3 @@
+#include "twice.hpp"
+
+int twice_elsewhere(int number) { return twice(number); }

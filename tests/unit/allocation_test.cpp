@@ -1,0 +1,73 @@
+// What a call costs in memory. Counts are exact, whatever the machine.
+#include "catch.hpp"
+#include "support.hpp"
+
+#include <cstdlib>
+#include <new>
+
+namespace {
+std::atomic<std::size_t> allocations{0};
+}
+
+// Of the whole program, so that nothing escapes.
+void* operator new(std::size_t size) {
+    ++allocations;
+    if (void* p = std::malloc(size)) return p;
+    throw std::bad_alloc();
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+    ++allocations;
+    const auto a = static_cast<std::size_t>(alignment);
+    if (void* p = std::aligned_alloc(a, (size + a - 1) / a * a)) return p;
+    throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+using namespace test;
+
+namespace {
+
+Detached caller(batching::Batcher<int, int>& batcher, const bool& stop) {
+    while (!stop) co_await batcher.process(1);
+}
+
+// Allocations that `batches` full batches of `size` items cost, in a closed loop of plain coroutines.
+std::size_t allocations_of(std::size_t batches, std::size_t size) {
+    aio::io_context context;
+    std::size_t left = 10 + batches;
+    std::size_t before = 0;
+    bool stop = false;
+    batching::Batcher<int, int> batcher{context,
+                                        [&](const std::vector<int>& items) {
+                                            if (stop) return items;  // the last of them
+                                            if (left == batches) before = allocations;
+                                            if (--left == 0) {
+                                                before = allocations - before;
+                                                stop = true;
+                                            }
+                                            return items;
+                                        },
+                                        {.max_batch_size = size, .batch_timeout = 1h}};
+    for (std::size_t i = 0; i < 2 * size; ++i) caller(batcher, stop);
+    context.run_for(30s);
+    REQUIRE(left == 0);
+    return before;
+}
+
+}  // namespace
+
+TEST_CASE("an item costs no allocation, however many there are in a batch") {
+    const std::size_t small = allocations_of(100, 8);
+    const std::size_t large = allocations_of(100, 800);
+    CHECK(small == large);
+    CHECK(small <= 400);  // a batch: the function's own results, what carries them, and a post
+}
+
+TEST_CASE("a waiting item takes at most 128 bytes beside its value") {
+    using Batcher = batching::Batcher<int, int>;
+    using Waiter = decltype(std::declval<Batcher::process_type>().operator co_await());
+    CHECK(sizeof(Waiter) <= 128 + sizeof(int));
+}

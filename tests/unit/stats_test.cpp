@@ -1,0 +1,105 @@
+// stats() and the distributions in it.
+#include "catch.hpp"
+#include "support.hpp"
+
+using namespace test;
+using batching::Distribution;
+
+TEST_CASE("stats count items by what became of them, and batches by why they left") {
+    aio::io_context context;
+    Batches batches;
+    batching::Batcher<int, int, ManualClock> batcher{
+        context,
+        [](std::vector<int> items) {
+            if (items.front() < 0) throw std::runtime_error("negative");
+            return items;
+        },
+        {.max_batch_size = 2, .batch_timeout = 10ms, .max_queue_size = 2}};
+    std::deque<Reply<int>> replies;
+    const auto submit = [&](int item) { call(batcher, item, replies.emplace_back()); };
+
+    submit(1), submit(2), submit(3);  // the third is refused
+    settle(context);
+    submit(-1);
+    ManualClock::advance(10ms);
+    settle(context);
+    submit(4);
+    batcher.flush();
+    settle(context);
+    submit(5);
+    batcher.cancel();
+    submit(6);
+
+    const batching::Stats stats = batcher.stats();
+    CHECK(stats.submitted == 6);
+    CHECK(stats.completed == 3);
+    CHECK(stats.failed == 1);
+    CHECK(stats.rejected == 1);
+    CHECK(stats.cancelled == 1);
+    CHECK(stats.expired == 0);
+    CHECK(stats.waiting == 1);
+    CHECK(stats.running == 0);
+    CHECK(stats.batches_full == 1);
+    CHECK(stats.batches_timeout == 1);
+    CHECK(stats.batches_flushed == 1);
+    CHECK(stats.batch_size.count() == 3);
+    CHECK(stats.batch_size.quantile(1) == 2);
+    CHECK(stats.wait_time.count() == 4);
+    CHECK(stats.wait_time.quantile(1) == 10ms);
+    CHECK(stats.wait_time.quantile(0) == 0ns);
+    CHECK(stats.run_time.count() == 3);
+}
+
+TEST_CASE("stats see what runs and how long it took") {
+    aio::io_context context;
+    Gate gate(context);
+    batching::Batcher<int, int, ManualClock> batcher{context, gate.doubling(), {.max_batch_size = 2}};
+    Reply<int> replies[3];
+    for (auto& reply : replies) call(batcher, 1, reply);
+    settle(context);
+    CHECK(batcher.stats().running == 2);
+    CHECK(batcher.stats().waiting == 1);
+    ManualClock::advance(7ms);
+    gate.open();
+    settle(context);
+    CHECK(batcher.stats().running == 0);
+    CHECK(batcher.stats().run_time.quantile(1) == 7ms);
+}
+
+TEST_CASE("a Distribution is exact for small values, and for the mean") {
+    Distribution<std::size_t> d;
+    CHECK(d.count() == 0);
+    CHECK(d.mean() == 0);
+    CHECK(d.quantile(0.5) == 0);
+    for (std::size_t v = 1; v <= 60; ++v) d.record(v);
+    CHECK(d.count() == 60);
+    CHECK(d.mean() == Approx(30.5));
+    CHECK(d.quantile(0) == 1);
+    CHECK(d.quantile(0.5) == 30);
+    CHECK(d.quantile(1) == 60);
+}
+
+TEST_CASE("a quantile of large values is at most 1/32 too high, and never outside of what was seen") {
+    Distribution<std::chrono::nanoseconds> d;
+    for (int i = 1; i <= 1000; ++i) d.record(std::chrono::microseconds(i));
+    for (const double q : {0.01, 0.25, 0.5, 0.9, 0.99}) {
+        const std::chrono::nanoseconds exact = std::chrono::microseconds(static_cast<int>(q * 1000));
+        CHECK(d.quantile(q) >= exact);
+        CHECK(d.quantile(q) <= exact + exact / 32);
+    }
+    CHECK(d.quantile(1) == 1ms);
+    CHECK(d.mean() == 500500ns);
+    d.record(10000h);  // beyond the last bucket
+    CHECK(d.quantile(1) == 10000h);
+    d.record(-1ns);
+    CHECK(d.quantile(0) == 0ns);
+}
+
+TEST_CASE("stats print as a short table") {
+    batching::Batcher batcher{[](std::vector<int> items) { return items; }};
+    batcher.process(1).get();
+    const std::string table = fmt::format("{}", batcher.stats());
+    CHECK(table.find("submitted 1") != std::string::npos);
+    CHECK(table.find("batch size") != std::string::npos);
+    CHECK(table.find("wait, us") != std::string::npos);
+}
