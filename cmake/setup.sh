@@ -65,3 +65,10 @@ build() {
     fi
     cmake --build --preset "$preset" ${1:+--target "$@"}
 }
+
+# run_tests PRESET [LABEL...]: all tests of a build, or those with one of the labels.
+run_tests() {
+    local preset=$1 IFS='|'
+    shift
+    ctest --preset "$preset" ${1:+--label-regex "^($*)\$"}
+}

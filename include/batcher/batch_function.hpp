@@ -98,8 +98,8 @@ struct Signature {
     struct first {
         using type = First;
     };
-    using parameter = typename std::conditional_t<sizeof...(Args) == 1, first<Args..., void>,
-                                                  first<void>>::type;
+    using parameter =
+        typename std::conditional_t<sizeof...(Args) == 1, first<Args..., void>, first<void>>::type;
 };
 
 template <class R, class... Args>
@@ -119,10 +119,10 @@ template <class F>
 struct SignatureOf : NoSignature {};
 template <class F>
     requires std::is_function_v<std::remove_pointer_t<F>>
-struct SignatureOf<F> : decltype(signature_of(std::declval<std::decay_t<F>>())) {};
+struct SignatureOf<F> : decltype(signature_of(std::declval<std::decay_t<F>>())){};
 template <class F>
     requires requires { &F::operator(); }
-struct SignatureOf<F> : decltype(member_signature(&F::operator())) {};
+struct SignatureOf<F> : decltype(member_signature(&F::operator())){};
 template <class F>
 struct SignatureOf<Replicas<F>> : SignatureOf<F> {};
 
@@ -131,8 +131,9 @@ template <class T>
 concept ExecutionContext =
     std::derived_from<T, asio::execution_context> && requires(T& t) { t.get_executor(); };
 template <class T>
-concept Executor = !std::is_function_v<std::remove_pointer_t<T>> && asio::execution::is_executor_v<T> &&
-                   std::convertible_to<T, asio::any_io_executor>;
+concept Executor =
+    !std::is_function_v<std::remove_pointer_t<T>> && asio::execution::is_executor_v<T> &&
+    std::convertible_to<T, asio::any_io_executor>;
 
 // ---- deduction, for `Batcher batcher{function}` ----------------------------------------------------
 
@@ -142,23 +143,27 @@ template <class F>
 struct Deduced {
     using signature = SignatureOf<F>;
     static constexpr bool generic = !signature::found && std::is_class_v<F>;
-    static_assert(!generic,
-                  "the item types of a generic, overloaded or uncallable object cannot be deduced: name "
-                  "them, as in batching::Batcher<In, Out> batcher{function}");
-    static_assert(signature::found || generic,
-                  "a batch function is something callable: a function, a lambda or a function object");
+    static_assert(
+        !generic,
+        "the item types of a generic, overloaded or uncallable object cannot be deduced: name "
+        "them, as in batching::Batcher<In, Out> batcher{function}");
+    static_assert(
+        signature::found || generic,
+        "a batch function is something callable: a function, a lambda or a function object");
 
     static consteval auto deduce() {
         if constexpr (signature::found) {
             using items = ItemsTraits<std::remove_cvref_t<typename signature::parameter>>;
             using results = ResultTraits<typename signature::result>;
-            static_assert(items::valid,
-                          "a batch function takes its items as one std::vector<In> (by value, &, const& "
-                          "or &&), std::span<In> or std::span<const In>");
-            static_assert(results::valid,
-                          "a batch function returns one result per item: std::vector<Out>, "
-                          "std::vector<batching::Result<Out>> or void, or an asio::awaitable of one of "
-                          "these");
+            static_assert(
+                items::valid,
+                "a batch function takes its items as one std::vector<In> (by value, &, const& "
+                "or &&), std::span<In> or std::span<const In>");
+            static_assert(
+                results::valid,
+                "a batch function returns one result per item: std::vector<Out>, "
+                "std::vector<batching::Result<Out>> or void, or an asio::awaitable of one of "
+                "these");
             return std::type_identity<std::pair<typename items::in*, typename results::out*>>{};
         } else {
             return std::type_identity<std::pair<void*, void*>>{};
@@ -189,7 +194,8 @@ decltype(auto) call_batch_function(F& function, std::vector<In>& items) {
 
 template <class F, class In>
 struct CallResult {
-    using type = decltype(call_batch_function(std::declval<F&>(), std::declval<std::vector<In>&>()));
+    using type =
+        decltype(call_batch_function(std::declval<F&>(), std::declval<std::vector<In>&>()));
 };
 template <class F, class In>
 struct CallResult<Replicas<F>, In> : CallResult<F, In> {};
@@ -222,12 +228,14 @@ consteval void check_batch_function() {
                   "std::vector<In>, std::span<In> or std::span<const In>, with the Batcher's In");
     if constexpr (takes_items_v<F, In>) {
         using traits = ResultTraits<typename CallResult<F, In>::type>;
-        static_assert(traits::valid,
-                      "a batch function returns one result per item: std::vector<Out>, "
-                      "std::vector<batching::Result<Out>> or void, or an asio::awaitable of one of these");
-        static_assert(!traits::valid || std::same_as<typename traits::out, Out>,
-                      "this function's results are not this Batcher's Out: return std::vector<Out> or "
-                      "std::vector<batching::Result<Out>>, with the Batcher's Out");
+        static_assert(
+            traits::valid,
+            "a batch function returns one result per item: std::vector<Out>, "
+            "std::vector<batching::Result<Out>> or void, or an asio::awaitable of one of these");
+        static_assert(
+            !traits::valid || std::same_as<typename traits::out, Out>,
+            "this function's results are not this Batcher's Out: return std::vector<Out> or "
+            "std::vector<batching::Result<Out>>, with the Batcher's Out");
     }
 }
 

@@ -75,11 +75,12 @@ namespace batching {
 // `Clock` meets the standard's Clock requirements; times are waited for through asio::wait_traits<Clock>.
 template <class In, class Out, class Clock = std::chrono::steady_clock>
 class Batcher {
-    static_assert(std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> && std::movable<In>,
-                  "the items of a Batcher, its In, are plain movable values: no reference, const or void");
-    static_assert(std::is_void_v<Out> || (std::is_object_v<Out> &&
-                                          std::same_as<Out, std::remove_cv_t<Out>> &&
-                                          std::move_constructible<Out>),
+    static_assert(
+        std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> && std::movable<In>,
+        "the items of a Batcher, its In, are plain movable values: no reference, const or void");
+    static_assert(std::is_void_v<Out> ||
+                      (std::is_object_v<Out> && std::same_as<Out, std::remove_cv_t<Out>> &&
+                       std::move_constructible<Out>),
                   "the results of a Batcher, its Out, are plain movable values, or void");
 
     using Engine = detail::Engine<In, Out, Clock>;
@@ -100,9 +101,10 @@ public:
         static_assert(!detail::Asynchronous<F, In>,
                       "an asynchronous batch function needs an executor to run on: "
                       "batching::Batcher batcher{executor, function, options}");
-        options = complete(options, function);
+        complete(options, function);
         workers_ = std::make_unique<detail::Workers>(options.max_concurrent_batches);
-        open(workers_->context()->get_executor(), std::move(function), options, workers_->context());
+        open(workers_->context()->get_executor(), std::move(function), options,
+             workers_->context());
     }
 
     // Wraps `function` and runs it on `executor`, where also the timer runs. The execution context should
@@ -110,7 +112,7 @@ public:
     template <detail::Executor Executor, class F>
     Batcher(Executor executor, F function, Options options = {}) {
         detail::check_batch_function<F, In, Out>();
-        options = complete(options, function);
+        complete(options, function);
         open(asio::any_io_executor(std::move(executor)), std::move(function), options, nullptr);
     }
 
@@ -199,13 +201,13 @@ public:
 
 private:
     template <class F>
-    static Options complete(Options options, const F&) {
-        return detail::checked(options);
+    static void complete(Options& options, const F&) {
+        detail::check(options);
     }
     template <class F>
-    static Options complete(Options options, const Replicas<F>& replicas) {
+    static void complete(Options& options, const Replicas<F>& replicas) {
         options.max_concurrent_batches = replicas.size();
-        return detail::checked(options);
+        detail::check(options);
     }
 
     template <class F>
@@ -226,7 +228,8 @@ private:
 // `Batcher batcher{function}`: In and Out are those of the function.
 template <class F>
     requires(!detail::ExecutionContext<F> && !detail::Executor<F>)
-Batcher(F, Options = {}) -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
+Batcher(F, Options = {})
+    -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
 
 template <detail::Executor Executor, class F>
 Batcher(Executor, F, Options = {})

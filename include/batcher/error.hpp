@@ -17,7 +17,7 @@
 
 namespace batching {
 
-enum class errc {
+enum class errc {           // NOLINT(performance-enum-size): an int, as all error codes
     overloaded = 1,         // as many items wait as Options::max_queue_size allows
     closed,                 // called after close() or drain()
     result_count_mismatch,  // the batch function returned more or fewer results than it got items
@@ -30,11 +30,14 @@ inline const std::error_category& error_category() noexcept {
         const char* name() const noexcept override { return "batching"; }
         std::string message(int value) const override {
             switch (static_cast<errc>(value)) {
-                case errc::overloaded: return "the queue is full";
-                case errc::closed: return "the batcher is closed";
+                case errc::overloaded:
+                    return "the queue is full";
+                case errc::closed:
+                    return "the batcher is closed";
                 case errc::result_count_mismatch:
                     return "the batch function returned a wrong number of results";
-                case errc::deadline_exceeded: return "the deadline has passed";
+                case errc::deadline_exceeded:
+                    return "the deadline has passed";
                 case errc::schema_mismatch:
                     return "the types of the handle are not those of the deployment";
             }

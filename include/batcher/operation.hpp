@@ -56,8 +56,8 @@ public:
     // void(std::exception_ptr, std::optional<Out>) where Out has no default constructor.
     using signature = typename detail::Completion<value_type>::signature;
 
-    Operation(Operation&& other) noexcept(std::is_nothrow_move_constructible_v<
-                                          typename Request::payload_type>)
+    Operation(Operation&& other) noexcept(
+        std::is_nothrow_move_constructible_v<typename Request::payload_type>)
         : Hook(this), engine_(other.engine_), payload_(std::move(other.payload_)) {}
     Operation& operator=(Operation&&) = delete;
 
@@ -65,9 +65,12 @@ public:
     // get_executor() if that exists, else on the Batcher's executor (or worker); always as if posted.
     // (An asio::awaitable waits as an Asio handler does, and resumes on its own executor.)
     // Errors are thrown.
-    detail::CoroutineWaiter<Request> operator co_await() && { return {*engine_, std::move(payload_)}; }
+    detail::CoroutineWaiter<Request> operator co_await() && {
+        return {*engine_, std::move(payload_)};
+    }
 
-    // The same, resuming on `executor`. Nothing else of the executor is used.
+    // The same, resuming on `executor`. The wait counts as no work there: it does not keep a run() of
+    // that context from returning.
     ResumeOn<Request> resume_on(asio::any_io_executor executor) && {
         return {*engine_, std::move(payload_), std::move(executor)};
     }
@@ -84,7 +87,8 @@ public:
     template <BATCHER_ASIO_TOKEN_FOR(signature) Token>
         requires(!(detail::needs_awaitable_hook<value_type> && detail::is_probe<Token>))
     auto operator()(Token&& token) && {
-        return asio::async_initiate<Token, signature>(Initiation(*engine_), token, std::move(payload_));
+        return asio::async_initiate<Token, signature>(Initiation(*engine_), token,
+                                                      std::move(payload_));
     }
 
 private:

@@ -44,7 +44,7 @@ inline void require_at_least_one(const char* field, std::size_t value) {
     if (value == 0) throw std::invalid_argument(fmt::format("{} must be 1 or more, not 0", field));
 }
 
-inline const Options& checked(const Options& options) {
+inline void check(const Options& options) {
     require_at_least_one("max_batch_size", options.max_batch_size);
     require_at_least_one("max_concurrent_batches", options.max_concurrent_batches);
     require_at_least_one("max_queue_size", options.max_queue_size);
@@ -52,7 +52,6 @@ inline const Options& checked(const Options& options) {
         throw std::invalid_argument(fmt::format("batch_timeout must be 0 or more, not {} ns",
                                                 options.batch_timeout.count()));
     }
-    return options;
 }
 
 }  // namespace detail

@@ -29,7 +29,8 @@ public:
     // Precondition: `error` is not null; throws std::invalid_argument otherwise.
     Result(std::exception_ptr error) : state_(std::in_place_index<1>, std::move(error)) {
         if (std::get<1>(state_) == nullptr) {
-            throw std::invalid_argument("a batching::Result needs a value or an exception, not null");
+            throw std::invalid_argument(
+                "a batching::Result needs a value or an exception, not null");
         }
     }
 
@@ -61,7 +62,8 @@ public:
     Result() = default;
     Result(std::exception_ptr error) : error_(std::move(error)) {
         if (error_ == nullptr) {
-            throw std::invalid_argument("a batching::Result needs a value or an exception, not null");
+            throw std::invalid_argument(
+                "a batching::Result needs a value or an exception, not null");
         }
     }
 

@@ -22,7 +22,8 @@ struct Stats {
     // Items, since the Batcher was made.
     std::uint64_t submitted = 0;  // accepted
     std::uint64_t completed = 0;  // the caller gets its value
-    std::uint64_t failed = 0;     // the caller gets an exception from the batch function or its results
+    std::uint64_t failed =
+        0;  // the caller gets an exception from the batch function or its results
     std::uint64_t rejected = 0;   // not accepted: overloaded or closed
     std::uint64_t cancelled = 0;  // cancelled, or the caller destroyed, while waiting or running
     std::uint64_t expired = 0;    // the deadline passed
@@ -49,19 +50,22 @@ struct fmt::formatter<batching::Stats> {
 
     template <class FormatContext>
     auto format(const batching::Stats& s, FormatContext& context) const {
-        const auto us = [](std::chrono::nanoseconds t) { return static_cast<double>(t.count()) / 1e3; };
-        auto out = fmt::format_to(
-            context.out(),
-            "items    submitted {}  completed {}  failed {}  rejected {}  cancelled {}  expired {}\n"
-            "now      waiting {}  running {}\n"
-            "batches  full {}  timeout {}  flushed {}\n"
-            "             {:>12} {:>12} {:>12} {:>12}\n",
-            s.submitted, s.completed, s.failed, s.rejected, s.cancelled, s.expired, s.waiting,
-            s.running, s.batches_full, s.batches_timeout, s.batches_flushed, "mean", "p50", "p99",
-            "max");
-        out = fmt::format_to(out, "batch size   {:>12.1f} {:>12} {:>12} {:>12}\n", s.batch_size.mean(),
-                             s.batch_size.quantile(0.5), s.batch_size.quantile(0.99),
-                             s.batch_size.quantile(1));
+        const auto us = [](std::chrono::nanoseconds t) {
+            return static_cast<double>(t.count()) / 1e3;
+        };
+        auto out =
+            fmt::format_to(context.out(),
+                           "items    submitted {}  completed {}  failed {}  rejected {}  cancelled "
+                           "{}  expired {}\n"
+                           "now      waiting {}  running {}\n"
+                           "batches  full {}  timeout {}  flushed {}\n"
+                           "             {:>12} {:>12} {:>12} {:>12}\n",
+                           s.submitted, s.completed, s.failed, s.rejected, s.cancelled, s.expired,
+                           s.waiting, s.running, s.batches_full, s.batches_timeout,
+                           s.batches_flushed, "mean", "p50", "p99", "max");
+        out = fmt::format_to(out, "batch size   {:>12.1f} {:>12} {:>12} {:>12}\n",
+                             s.batch_size.mean(), s.batch_size.quantile(0.5),
+                             s.batch_size.quantile(0.99), s.batch_size.quantile(1));
         const auto times = [&](const char* name, const auto& d) {
             out = fmt::format_to(out, "{:<12} {:>12.1f} {:>12.1f} {:>12.1f} {:>12.1f}", name,
                                  us(d.mean()), us(d.quantile(0.5)), us(d.quantile(0.99)),

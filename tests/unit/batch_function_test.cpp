@@ -73,7 +73,8 @@ TEST_CASE("a batch function takes its items by value, reference or span") {
     check_doubles([](std::span<const int> items) { return doubled(items); });
 }
 
-TEST_CASE("a batch function may be a function, a std::function, a mutable lambda or a move-only object") {
+TEST_CASE(
+    "a batch function may be a function, a std::function, a mutable lambda or a move-only object") {
     CHECK(batching::Batcher{by_value}.process(3).get() == 3);
     CHECK(batching::Batcher{&by_value}.process(3).get() == 3);
     CHECK(batching::Batcher{by_noexcept}.process(3).get() == 3);
@@ -110,8 +111,10 @@ TEST_CASE("a batch function that returns nothing: its callers wait until it is d
 TEST_CASE("a void function: awaited in coroutines, also in asio::awaitable") {
     aio::io_context context;
     int items_seen = 0;
-    batching::Batcher batcher{context, [&](const Ints& items) { items_seen += static_cast<int>(items.size()); },
-                              {.max_batch_size = 3}};
+    batching::Batcher batcher{
+        context,
+        [&](const Ints& items) { items_seen += static_cast<int>(items.size()); },
+        {.max_batch_size = 3}};
     int done = 0;
     [](auto& b, int& d) -> Detached {
         co_await b.process(1);
@@ -152,7 +155,8 @@ TEST_CASE("an asynchronous batch function runs on the Batcher's executor") {
 TEST_CASE("what an asynchronous batch function takes by reference lives until it has returned") {
     aio::io_context context;
     batching::Batcher batcher{context, [&](std::span<const int> items) -> aio::awaitable<Ints> {
-                                  for (int i = 0; i < 3; ++i) co_await aio::post(context, aio::use_awaitable);
+                                  for (int i = 0; i < 3; ++i)
+                                      co_await aio::post(context, aio::use_awaitable);
                                   co_return doubled(items);
                               }};
     Reply<int> first;
@@ -167,17 +171,18 @@ TEST_CASE("what an asynchronous batch function takes by reference lives until it
 TEST_CASE("asynchronous functions: void, a Result per item, exceptions, a wrong count") {
     aio::io_context context;
     batching::Batcher nothing{context, [](Ints) -> aio::awaitable<void> { co_return; }};
-    batching::Batcher each{context, [](Ints items) -> aio::awaitable<std::vector<Result<int>>> {
-                               std::vector<Result<int>> results;
-                               for (const int item : items) {
-                                   if (item < 0) {
-                                       results.emplace_back(std::make_exception_ptr(std::domain_error("negative")));
-                                   } else {
-                                       results.emplace_back(item);
-                                   }
-                               }
-                               co_return results;
-                           }};
+    batching::Batcher each{
+        context, [](Ints items) -> aio::awaitable<std::vector<Result<int>>> {
+            std::vector<Result<int>> results;
+            for (const int item : items) {
+                if (item < 0) {
+                    results.emplace_back(std::make_exception_ptr(std::domain_error("negative")));
+                } else {
+                    results.emplace_back(item);
+                }
+            }
+            co_return results;
+        }};
     batching::Batcher throwing{context, [](Ints) -> aio::awaitable<Ints> {
                                    throw std::runtime_error("no answer");
                                    co_return Ints{};
@@ -228,19 +233,20 @@ TEST_CASE("replicas: each runs one batch at a time, as many at once as there are
 TEST_CASE("replicas on workers of the Batcher's own: types are deduced, one thread each") {
     std::atomic<int> inside{0};
     std::atomic<int> most{0};
-    batching::Batcher batcher{batching::replicas(2,
-                                                 [&](std::size_t) {
-                                                     return [&](const Ints& items) {
-                                                         const int now = ++inside;
-                                                         int seen = most;
-                                                         while (seen < now && !most.compare_exchange_weak(seen, now)) {
-                                                         }
-                                                         while (most < 2) std::this_thread::yield();
-                                                         --inside;
-                                                         return doubled(items);
-                                                     };
-                                                 }),
-                              {.max_batch_size = 1}};
+    batching::Batcher batcher{
+        batching::replicas(2,
+                           [&](std::size_t) {
+                               return [&](const Ints& items) {
+                                   const int now = ++inside;
+                                   int seen = most;
+                                   while (seen < now && !most.compare_exchange_weak(seen, now)) {
+                                   }
+                                   while (most < 2) std::this_thread::yield();
+                                   --inside;
+                                   return doubled(items);
+                               };
+                           }),
+        {.max_batch_size = 1}};
     STATIC_REQUIRE(std::is_same_v<decltype(batcher), batching::Batcher<int, int>>);
     CHECK(batcher.process_many({1, 2, 3, 4}).get() == Ints{2, 4, 6, 8});
     CHECK(most == 2);
@@ -248,7 +254,8 @@ TEST_CASE("replicas on workers of the Batcher's own: types are deduced, one thre
 
 TEST_CASE("replicas: none is an error that says so, and what make throws comes out") {
     const auto make = [](std::size_t) { return by_value; };
-    CHECK_THROWS_WITH(batching::replicas(0, make), "the number of replicas must be 1 or more, not 0");
+    CHECK_THROWS_WITH(batching::replicas(0, make),
+                      "the number of replicas must be 1 or more, not 0");
     const auto broken = [](std::size_t i) {
         if (i == 1) throw std::runtime_error("device 1 is gone");
         return by_value;

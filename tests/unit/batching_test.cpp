@@ -42,7 +42,8 @@ TEST_CASE("a full batch leaves at once, and each caller gets its own result") {
 
 TEST_CASE("a batch that is not full leaves when its oldest item has waited batch_timeout") {
     Fixture f;
-    ManualBatcher batcher(f.context, f.batches.doubling(), {.max_batch_size = 3, .batch_timeout = 10ms});
+    ManualBatcher batcher(f.context, f.batches.doubling(),
+                          {.max_batch_size = 3, .batch_timeout = 10ms});
     f.call_n(batcher, 1);
     f.advance(6ms);
     f.call_n(batcher, 1);
@@ -54,7 +55,8 @@ TEST_CASE("a batch that is not full leaves when its oldest item has waited batch
 
 TEST_CASE("the wait starts when the item was queued, not when the executor first gets to look") {
     Fixture f;
-    ManualBatcher batcher(f.context, f.batches.doubling(), {.max_batch_size = 3, .batch_timeout = 10ms});
+    ManualBatcher batcher(f.context, f.batches.doubling(),
+                          {.max_batch_size = 3, .batch_timeout = 10ms});
     f.call_n(batcher, 1);
     ManualClock::advance(9ms);  // the executor is busy elsewhere
     settle(f.context);
@@ -65,7 +67,8 @@ TEST_CASE("the wait starts when the item was queued, not when the executor first
 
 TEST_CASE("the wait of what a full batch leaves behind starts when that was queued") {
     Fixture f;
-    ManualBatcher batcher(f.context, f.batches.doubling(), {.max_batch_size = 2, .batch_timeout = 10ms});
+    ManualBatcher batcher(f.context, f.batches.doubling(),
+                          {.max_batch_size = 2, .batch_timeout = 10ms});
     f.call_n(batcher, 1);
     f.advance(4ms);
     f.call_n(batcher, 2);
@@ -79,7 +82,8 @@ TEST_CASE("the wait of what a full batch leaves behind starts when that was queu
 
 TEST_CASE("when the oldest item is cancelled, the wait is that of the next one") {
     Fixture f;
-    ManualBatcher batcher(f.context, f.batches.doubling(), {.max_batch_size = 3, .batch_timeout = 10ms});
+    ManualBatcher batcher(f.context, f.batches.doubling(),
+                          {.max_batch_size = 3, .batch_timeout = 10ms});
     Reply<int> first;
     auto oldest = owned_call(batcher, 100, first);
     f.advance(5ms);
@@ -110,14 +114,16 @@ TEST_CASE("while all slots are busy the queue grows, and the next batch takes al
 
 TEST_CASE("batch_timeout 0: callers of the same moment still share a batch") {
     Fixture f;
-    ManualBatcher batcher(f.context, f.batches.doubling(), {.max_batch_size = 100, .batch_timeout = 0ms});
+    ManualBatcher batcher(f.context, f.batches.doubling(),
+                          {.max_batch_size = 100, .batch_timeout = 0ms});
     f.call_n(batcher, 10);
     settle(f.context);
     CHECK(f.batches.seen.size() == 1);
     CHECK(f.batches.seen[0].size() == 10);
 }
 
-TEST_CASE("no_timeout: items wait until their batch is full or flushed, and keep run() from returning") {
+TEST_CASE(
+    "no_timeout: items wait until their batch is full or flushed, and keep run() from returning") {
     Fixture f;
     ManualBatcher batcher(f.context, f.batches.doubling(),
                           {.max_batch_size = 3, .batch_timeout = batching::no_timeout});
@@ -135,10 +141,9 @@ TEST_CASE("no_timeout: items wait until their batch is full or flushed, and keep
 
 TEST_CASE("run() returns when the last caller has its result: no timer keeps it") {
     Fixture f;
-    ManualBatcher batcher(f.context, f.batches.doubling(), {.max_batch_size = 2, .batch_timeout = 10h});
-    SECTION("after a full batch") {
-        f.call_n(batcher, 2);
-    }
+    ManualBatcher batcher(f.context, f.batches.doubling(),
+                          {.max_batch_size = 2, .batch_timeout = 10h});
+    SECTION("after a full batch") { f.call_n(batcher, 2); }
     SECTION("after a flush") {
         f.call_n(batcher, 1);
         batcher.flush();
@@ -169,11 +174,13 @@ TEST_CASE("as many batches run at once as max_concurrent_batches says") {
     for (const auto& reply : f.replies) CHECK(reply.times == 1);
 }
 
-TEST_CASE("with several slots, items that have waited batch_timeout do not wait for other batches") {
+TEST_CASE(
+    "with several slots, items that have waited batch_timeout do not wait for other batches") {
     Fixture f;
     Gate gate(f.context);
-    ManualBatcher batcher(f.context, gate.doubling(),
-                          {.max_batch_size = 2, .batch_timeout = 10ms, .max_concurrent_batches = 2});
+    ManualBatcher batcher(
+        f.context, gate.doubling(),
+        {.max_batch_size = 2, .batch_timeout = 10ms, .max_concurrent_batches = 2});
     f.call_n(batcher, 3);
     settle(f.context);
     REQUIRE(gate.started == Seen{Batch{0, 1}});

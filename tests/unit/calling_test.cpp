@@ -58,7 +58,8 @@ TEST_CASE("a plain thread gets its result with get(), which blocks") {
     batching::Batcher batcher{doubled, {.max_batch_size = 4}};
     std::vector<std::future<int>> results;
     for (int i = 0; i < 8; ++i) {
-        results.push_back(std::async(std::launch::async, [&, i] { return batcher.process(i).get(); }));
+        results.push_back(
+            std::async(std::launch::async, [&, i] { return batcher.process(i).get(); }));
     }
     for (int i = 0; i < 8; ++i) CHECK(results[static_cast<std::size_t>(i)].get() == 2 * i);
 }
@@ -91,7 +92,8 @@ TEST_CASE("a Batcher on an executor starts no thread: function and timer run the
     CHECK(ran_on == std::this_thread::get_id());
 }
 
-TEST_CASE("a Batcher takes an execution context, its executor, a strand or a polymorphic executor") {
+TEST_CASE(
+    "a Batcher takes an execution context, its executor, a strand or a polymorphic executor") {
     aio::io_context context;
     aio::thread_pool pool(1);
     batching::Batcher on_context{context, doubled};
@@ -112,7 +114,9 @@ TEST_CASE("a Batcher takes an execution context, its executor, a strand or a pol
 TEST_CASE("nothing is queued until the operation is awaited, started or got") {
     aio::io_context context;
     batching::Batcher batcher{context, doubled};
-    { [[maybe_unused]] auto operation = batcher.process(1); }
+    {
+        [[maybe_unused]] auto operation = batcher.process(1);
+    }
     auto token_operation = batcher.async_process(1, deferred);
     CHECK(batcher.stats().submitted == 0);
     Reply<int> reply;
@@ -179,8 +183,9 @@ TEST_CASE("a handler is called on its associated executor, by default the Batche
     batching::Batcher batcher{tracked(context, batchers), doubled};
     bool on_handlers = false;
     bool on_batchers = false;
-    batcher.async_process(1, aio::bind_executor(tracked(context, handlers),
-                                                [&](std::exception_ptr, int) { on_handlers = handlers.here(); }));
+    batcher.async_process(
+        1, aio::bind_executor(tracked(context, handlers),
+                              [&](std::exception_ptr, int) { on_handlers = handlers.here(); }));
     batcher.async_process(2, [&](std::exception_ptr, int) { on_batchers = batchers.here(); });
     context.run();
     CHECK(on_handlers);
@@ -289,7 +294,8 @@ TEST_CASE("callers of a batch that share an executor are resumed by one post") {
     for (int i = 0; i < 10; ++i) {
         auto& track = i % 2 == 0 ? one_track : other_track;
         auto executor = tracked(i % 2 == 0 ? one : other, track);
-        batcher.async_process(i, aio::bind_executor(executor, [&](std::exception_ptr, int) { ++resumed; }));
+        batcher.async_process(
+            i, aio::bind_executor(executor, [&](std::exception_ptr, int) { ++resumed; }));
     }
     functions.run();
     one.run();
@@ -319,10 +325,11 @@ TEST_CASE("an exception out of one resumed handler loses none of the others") {
         batching::Batcher batcher{functions, doubled, {.max_batch_size = 4}};
         Reply<int> replies[4];
         for (int i = 0; i < 4; ++i) {
-            batcher.async_process(i, aio::bind_executor(home, [&, i](std::exception_ptr error, int value) {
-                                      into(replies[i])(error, value);
-                                      if (i % 2 == 0) throw std::logic_error("a handler's own mistake");
-                                  }));
+            batcher.async_process(
+                i, aio::bind_executor(home, [&, i](std::exception_ptr error, int value) {
+                    into(replies[i])(error, value);
+                    if (i % 2 == 0) throw std::logic_error("a handler's own mistake");
+                }));
         }
         int thrown = 0;
         for (aio::io_context* context : {&functions, &callers}) {
@@ -372,7 +379,8 @@ TEST_CASE("a result without a default constructor: awaited as itself, an optiona
             in_awaitable = result.value;
         },
         aio::detached);
-    batcher.async_process(NoDefault(3), [&](std::exception_ptr, std::optional<NoDefault> r) { by_token = r; });
+    batcher.async_process(NoDefault(3),
+                          [&](std::exception_ptr, std::optional<NoDefault> r) { by_token = r; });
     context.run();
     CHECK(awaited == 1);
     CHECK(in_awaitable == 2);

@@ -82,7 +82,8 @@ TEST_CASE("a cancellation that comes after the result, or after the completion, 
     batching::Batcher batcher{functions, [](std::vector<int> items) { return items; }};
     aio::cancellation_signal signal;
     Reply<int> reply;
-    batcher.async_process(7, aio::bind_cancellation_slot(signal.slot(), aio::bind_executor(callers, into(reply))));
+    batcher.async_process(
+        7, aio::bind_cancellation_slot(signal.slot(), aio::bind_executor(callers, into(reply))));
     functions.run();
     signal.emit(Type::terminal);  // between the result and the resumption
     callers.run();
@@ -187,7 +188,8 @@ TEST_CASE("a suspended caller may be destroyed between its result and its resump
 
 TEST_CASE("a resumed caller may destroy another caller of the same batch") {
     aio::io_context context;
-    batching::Batcher batcher{context, [](std::vector<int> items) { return items; }, {.max_batch_size = 2}};
+    batching::Batcher batcher{
+        context, [](std::vector<int> items) { return items; }, {.max_batch_size = 2}};
     int resumed = 0;
     std::optional<Owned> victim;
     auto killer = [&]() -> Owned {
@@ -207,7 +209,9 @@ TEST_CASE("a resumed caller may destroy another caller of the same batch") {
 
 TEST_CASE("an operation in a frame that is destroyed before it was awaited does nothing") {
     Fixture f;
-    { auto operation = f.batcher.process(1); }
+    {
+        auto operation = f.batcher.process(1);
+    }
     CHECK(f.batcher.stats().submitted == 0);
 }
 
@@ -236,7 +240,8 @@ TEST_CASE("process_many is cancelled as a whole, in the queue and while it runs"
     Fixture f;
     Reply<std::vector<int>> reply;
     const auto start = [&](std::vector<int> items) {
-        f.batcher.async_process_many(std::move(items), aio::bind_cancellation_slot(f.signal.slot(), into(reply)));
+        f.batcher.async_process_many(std::move(items),
+                                     aio::bind_cancellation_slot(f.signal.slot(), into(reply)));
     };
     SECTION("waiting") {
         start({1});

@@ -40,7 +40,8 @@ TEST_CASE("what the batch function throws reaches every caller of that batch, an
     aio::io_context context;
     batching::Batcher batcher{context,
                               [](std::vector<int> items) {
-                                  if (items.front() == 0) throw std::runtime_error("the model is gone");
+                                  if (items.front() == 0)
+                                      throw std::runtime_error("the model is gone");
                                   return items;
                               },
                               {.max_batch_size = 2}};
@@ -150,10 +151,13 @@ TEST_CASE("beyond max_queue_size a call fails at once, and the queue's places ar
 
 TEST_CASE("a cancelled or destroyed item gives its place in a full queue to the next caller") {
     aio::io_context context;
-    batching::Batcher<int, int, ManualClock> batcher{context, identity, {.max_batch_size = 9, .max_queue_size = 1}};
+    batching::Batcher<int, int, ManualClock> batcher{
+        context, identity, {.max_batch_size = 9, .max_queue_size = 1}};
     Reply<int> gone;
     Reply<int> stays;
-    { auto caller = owned_call(batcher, 1, gone); }
+    {
+        auto caller = owned_call(batcher, 1, gone);
+    }
     call(batcher, 2, stays);
     settle(context);
     CHECK(stays.pending());
@@ -179,7 +183,8 @@ TEST_CASE("process_many is accepted or refused as a whole") {
     settle(context);
     CHECK(fits.value == std::vector<int>{1, 2});
     CHECK(does_not.failed_with(errc::overloaded));
-    CHECK(does_not.sentence() == "the queue is full: 2 items do not fit, 2 of at most 3 are waiting");
+    CHECK(does_not.sentence() ==
+          "the queue is full: 2 items do not fit, 2 of at most 3 are waiting");
     CHECK(never.failed_with(errc::overloaded));
     CHECK(batcher.stats().rejected == 6);
 }
@@ -188,7 +193,8 @@ TEST_CASE("process_many fails with the error of the first item that failed, when
     aio::io_context context;
     batching::Batcher batcher{context,
                               [](const std::vector<int>& items) {
-                                  if (items.front() % 2 == 1) throw std::runtime_error(std::to_string(items.front()));
+                                  if (items.front() % 2 == 1)
+                                      throw std::runtime_error(std::to_string(items.front()));
                                   return items;
                               },
                               {.max_batch_size = 1}};
@@ -201,7 +207,8 @@ TEST_CASE("process_many fails with the error of the first item that failed, when
 
 TEST_CASE("after close a call fails at once, and what was accepted still runs") {
     aio::io_context context;
-    batching::Batcher<int, int, ManualClock> batcher{context, identity, {.batch_timeout = batching::no_timeout}};
+    batching::Batcher<int, int, ManualClock> batcher{
+        context, identity, {.batch_timeout = batching::no_timeout}};
     Reply<int> accepted;
     Reply<int> refused;
     call(batcher, 1, accepted);
@@ -219,7 +226,8 @@ TEST_CASE("after close a call fails at once, and what was accepted still runs") 
 }
 
 TEST_CASE("an Error compares with its code, and each code has a sentence") {
-    const batching::Error error(errc::overloaded, "the queue is full: 3 of at most 3 items are waiting");
+    const batching::Error error(errc::overloaded,
+                                "the queue is full: 3 of at most 3 items are waiting");
     CHECK(error.code() == errc::overloaded);
     CHECK(std::string(error.code().category().name()) == "batching");
     for (const errc code : {errc::overloaded, errc::closed, errc::result_count_mismatch,
@@ -239,12 +247,15 @@ TEST_CASE("an option out of range is refused, naming the field and the value") {
         return std::string("accepted");
     };
     CHECK(refused_with({.max_batch_size = 0}) == "max_batch_size must be 1 or more, not 0");
-    CHECK(refused_with({.batch_timeout = -1ms}) == "batch_timeout must be 0 or more, not -1000000 ns");
-    CHECK(refused_with({.max_concurrent_batches = 0}) == "max_concurrent_batches must be 1 or more, not 0");
+    CHECK(refused_with({.batch_timeout = -1ms}) ==
+          "batch_timeout must be 0 or more, not -1000000 ns");
+    CHECK(refused_with({.max_concurrent_batches = 0}) ==
+          "max_concurrent_batches must be 1 or more, not 0");
     CHECK(refused_with({.max_queue_size = 0}) == "max_queue_size must be 1 or more, not 0");
     CHECK(refused_with({}) == "accepted");
     aio::io_context context;
-    CHECK_THROWS_AS((batching::Batcher{context, identity, {.max_batch_size = 0}}), std::invalid_argument);
+    CHECK_THROWS_AS((batching::Batcher{context, identity, {.max_batch_size = 0}}),
+                    std::invalid_argument);
 }
 
 TEST_CASE("an item that throws while it is moved into its batch fails its caller alone") {
@@ -252,7 +263,8 @@ TEST_CASE("an item that throws while it is moved into its batch fails its caller
     batching::Batcher<Explosive, int> batcher{context,
                                               [](const std::vector<Explosive>& items) {
                                                   std::vector<int> values;
-                                                  for (const auto& item : items) values.push_back(item.value);
+                                                  for (const auto& item : items)
+                                                      values.push_back(item.value);
                                                   return values;
                                               },
                                               {.max_batch_size = 3}};
@@ -297,7 +309,8 @@ TEST_CASE("a result that throws while it is moved to its caller fails that calle
                                               [](const std::vector<int>& items) {
                                                   std::vector<Explosive> results;
                                                   results.reserve(items.size());
-                                                  for (const int i : items) results.emplace_back(i, i == 1);
+                                                  for (const int i : items)
+                                                      results.emplace_back(i, i == 1);
                                                   return results;
                                               },
                                               {.max_batch_size = 3}};

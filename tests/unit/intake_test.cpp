@@ -39,8 +39,9 @@ TEMPLATE_TEST_CASE("arrivals are collected all at once, newest first", "[intake]
     CHECK(intake.collect() == nullptr);
 }
 
-TEMPLATE_TEST_CASE("the arrival that was asked for signals, before it is published, and no other does",
-                   "[intake]", PackedIntake, LockedIntake) {
+TEMPLATE_TEST_CASE(
+    "the arrival that was asked for signals, before it is published, and no other does", "[intake]",
+    PackedIntake, LockedIntake) {
     TestType intake;
     std::array<Link, 4> links;
     REQUIRE(intake.watch(3));
@@ -73,8 +74,8 @@ TEMPLATE_TEST_CASE("a countdown cannot be set over the head of arrivals", "[inta
     CHECK(push(intake, link) == Pushed::signal);
 }
 
-TEMPLATE_TEST_CASE("a countdown that is larger than it can count signals early, never late", "[intake]",
-                   PackedIntake, LockedIntake) {
+TEMPLATE_TEST_CASE("a countdown that is larger than it can count signals early, never late",
+                   "[intake]", PackedIntake, LockedIntake) {
     TestType intake;
     REQUIRE(intake.watch(70'000));
     std::vector<Link> links(70'000);
@@ -83,8 +84,8 @@ TEMPLATE_TEST_CASE("a countdown that is larger than it can count signals early, 
     CHECK(signalled);
 }
 
-TEMPLATE_TEST_CASE("a closed intake refuses arrivals and gives up what it had", "[intake]", PackedIntake,
-                   LockedIntake) {
+TEMPLATE_TEST_CASE("a closed intake refuses arrivals and gives up what it had", "[intake]",
+                   PackedIntake, LockedIntake) {
     TestType intake;
     std::array<Link, 2> links;
     push(intake, links[0]);
@@ -96,14 +97,15 @@ TEMPLATE_TEST_CASE("a closed intake refuses arrivals and gives up what it had", 
     CHECK(push(intake, links[1]) == Pushed::closed);
 }
 
-TEMPLATE_TEST_CASE("arrivals from several threads are all collected, in each thread's order", "[intake]",
-                   PackedIntake, LockedIntake) {
+TEMPLATE_TEST_CASE("arrivals from several threads are all collected, in each thread's order",
+                   "[intake]", PackedIntake, LockedIntake) {
     struct Numbered : Link {
         std::size_t number = 0;
     };
     constexpr std::size_t count = 20'000;
     TestType intake;
-    std::array<std::vector<Numbered>, 2> links{std::vector<Numbered>(count), std::vector<Numbered>(count)};
+    std::array<std::vector<Numbered>, 2> links{std::vector<Numbered>(count),
+                                               std::vector<Numbered>(count)};
     for (auto& mine : links) {
         for (std::size_t i = 0; i < count; ++i) mine[i].number = i;
     }

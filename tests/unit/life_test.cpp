@@ -47,8 +47,9 @@ private:
 
 TEST_CASE("close does not block, also while a batch function does not return") {
     auto block = std::make_shared<Block>();
-    batching::Batcher<int, int> batcher{[block](std::vector<int> items) { return (*block)(std::move(items)); },
-                                        {.max_batch_size = 1}};
+    batching::Batcher<int, int> batcher{
+        [block](std::vector<int> items) { return (*block)(std::move(items)); },
+        {.max_batch_size = 1}};
     auto result = batcher.async_process(1, aio::use_future);
     block->wait_until_entered();
     batcher.close();
@@ -60,10 +61,13 @@ TEST_CASE("close does not block, also while a batch function does not return") {
     CHECK(result.get() == 1);
 }
 
-TEST_CASE("drain closes, lets what waits run without waiting longer, and completes when nothing is left") {
+TEST_CASE(
+    "drain closes, lets what waits run without waiting longer, and completes when nothing is "
+    "left") {
     aio::io_context context;
     Gate gate(context);
-    ManualBatcher batcher{context, gate.doubling(), {.max_batch_size = 2, .batch_timeout = batching::no_timeout}};
+    ManualBatcher batcher{
+        context, gate.doubling(), {.max_batch_size = 2, .batch_timeout = batching::no_timeout}};
     Reply<int> replies[3];
     for (int i = 0; i < 3; ++i) call(batcher, i, replies[i]);
     settle(context);
@@ -92,7 +96,9 @@ TEST_CASE("drain completes after the callers on the same executor have their res
     CHECK(order == std::vector<std::string>{"result", "drained"});
 }
 
-TEST_CASE("an idle Batcher drains at once, as often as it is asked, in coroutines, threads and handlers") {
+TEST_CASE(
+    "an idle Batcher drains at once, as often as it is asked, in coroutines, threads and "
+    "handlers") {
     aio::io_context context;
     batching::Batcher batcher{context, identity};
     int drained = 0;
@@ -145,10 +151,12 @@ TEST_CASE("a drain can be cancelled, and a caller that waits for one destroyed")
     CHECK_FALSE(resumed);
 }
 
-TEST_CASE("destroying the Batcher: what waits fails, what runs still gets its result; nothing blocks") {
+TEST_CASE(
+    "destroying the Batcher: what waits fails, what runs still gets its result; nothing blocks") {
     aio::io_context context;
     Gate gate(context);
-    auto batcher = std::make_unique<ManualBatcher>(context, gate.doubling(), batching::Options{.max_batch_size = 1});
+    auto batcher = std::make_unique<ManualBatcher>(context, gate.doubling(),
+                                                   batching::Options{.max_batch_size = 1});
     Reply<int> running;
     Reply<int> waiting;
     call(*batcher, 1, running);
@@ -167,7 +175,8 @@ TEST_CASE("destroying the Batcher: what waits fails, what runs still gets its re
 TEST_CASE("destroying a Batcher that owns workers waits for the running batch") {
     Block block;
     auto batcher = std::make_unique<batching::Batcher<int, int>>(
-        [&](std::vector<int> items) { return block(std::move(items)); }, batching::Options{.max_batch_size = 1});
+        [&](std::vector<int> items) { return block(std::move(items)); },
+        batching::Options{.max_batch_size = 1});
     auto running = batcher->async_process(1, aio::use_future);
     block.wait_until_entered();
     auto waiting = batcher->async_process(2, aio::use_future);
@@ -182,7 +191,8 @@ TEST_CASE("destroying a Batcher that owns workers waits for the running batch") 
 TEST_CASE("a thread that is blocked in get() when the Batcher is destroyed is released") {
     Block block;
     auto batcher = std::make_unique<batching::Batcher<int, int>>(
-        [&](std::vector<int> items) { return block(std::move(items)); }, batching::Options{.max_batch_size = 1});
+        [&](std::vector<int> items) { return block(std::move(items)); },
+        batching::Options{.max_batch_size = 1});
     auto running = batcher->async_process(1, aio::use_future);
     block.wait_until_entered();
     std::promise<void> queued;
@@ -200,7 +210,9 @@ TEST_CASE("a thread that is blocked in get() when the Batcher is destroyed is re
     CHECK(running.get() == 1);
 }
 
-TEST_CASE("the Batcher may be destroyed by a caller that it resumed, on an executor and on its own worker") {
+TEST_CASE(
+    "the Batcher may be destroyed by a caller that it resumed, on an executor and on its own "
+    "worker") {
     SECTION("on an executor") {
         aio::io_context context;
         std::optional<ManualBatcher> batcher(std::in_place, context, identity);
@@ -268,7 +280,8 @@ TEST_CASE("a stopped context keeps what waits; restarted, it goes on") {
     CHECK(reply.value == 1);
 }
 
-TEST_CASE("destroying the context first destroys what waits uncalled, whoever waits, without a leak") {
+TEST_CASE(
+    "destroying the context first destroys what waits uncalled, whoever waits, without a leak") {
     Probe probe;
     auto context = std::make_unique<aio::io_context>();
     ManualBatcher batcher{*context, identity, {.max_batch_size = 100}};
@@ -297,12 +310,15 @@ TEST_CASE("destroying the context first destroys what waits uncalled, whoever wa
     CHECK(plain.pending());
 }
 
-TEST_CASE("destroying the context with a batch running, handed back or drained: all are destroyed uncalled") {
+TEST_CASE(
+    "destroying the context with a batch running, handed back or drained: all are destroyed "
+    "uncalled") {
     Probe probe;
     auto context = std::make_unique<aio::io_context>();
     auto callers = std::make_unique<aio::io_context>();
     Gate gate(*context);
-    ManualBatcher batcher{*context, gate.doubling(), {.max_batch_size = 1, .max_concurrent_batches = 2}};
+    ManualBatcher batcher{
+        *context, gate.doubling(), {.max_batch_size = 1, .max_concurrent_batches = 2}};
     batcher.async_process(1, probe.handler());
     Reply<int> plain;
     Owned coroutine = owned_call(batcher, 2, plain);
@@ -371,7 +387,8 @@ TEST_CASE("the batch function is destroyed with the Batcher") {
     aio::io_context context;
     {
         batching::Batcher<int, int> owner{[model](std::vector<int> items) { return items; }};
-        batching::Batcher<int, int> guest{context, [model](std::vector<int> items) { return items; }};
+        batching::Batcher<int, int> guest{context,
+                                          [model](std::vector<int> items) { return items; }};
         CHECK(owner.process(1).get() == 1);
         Reply<int> reply;
         call(guest, 1, reply);
@@ -383,9 +400,8 @@ TEST_CASE("the batch function is destroyed with the Batcher") {
 TEST_CASE("the values of a batch are destroyed when its callers get their results") {
     aio::io_context context;
     using Pointer = std::shared_ptr<int>;
-    batching::Batcher<Pointer, int> batcher{context, [](const std::vector<Pointer>& items) {
-                                                return std::vector<int>(items.size());
-                                            }};
+    batching::Batcher<Pointer, int> batcher{
+        context, [](const std::vector<Pointer>& items) { return std::vector<int>(items.size()); }};
     auto item = std::make_shared<int>(1);
     Reply<int> reply;
     batcher.async_process(item, [&](std::exception_ptr e, int v) {

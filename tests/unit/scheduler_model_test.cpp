@@ -59,14 +59,15 @@ struct Model {
     }
     bool may_leave(Time now) const {
         if (queue.empty()) return false;
-        return queue.size() >= rules.max_batch_size || queue.front().flushed || closed || timed_out(now);
+        return queue.size() >= rules.max_batch_size || queue.front().flushed || closed ||
+               timed_out(now);
     }
     Formed form(Time now) {
         Formed formed;
         if (!may_leave(now)) return formed;
-        formed.why = queue.size() >= rules.max_batch_size     ? Left::full
-                     : (queue.front().flushed || closed) ? Left::flushed
-                                                         : Left::timeout;
+        formed.why = queue.size() >= rules.max_batch_size ? Left::full
+                     : (queue.front().flushed || closed)  ? Left::flushed
+                                                          : Left::timeout;
         while (!queue.empty() && formed.ids.size() < rules.max_batch_size) {
             formed.ids.push_back(queue.front().id);
             queue.pop_front();
@@ -92,25 +93,38 @@ struct Model {
 class Driver {
 public:
     Driver(const Scheduler::Rules& rules, Random& random, bool take_at_once)
-        : random_(random), take_at_once_(take_at_once), rules_(rules), scheduler_(rules), model_(rules) {
+        : random_(random),
+          take_at_once_(take_at_once),
+          rules_(rules),
+          scheduler_(rules),
+          model_(rules) {
         look();
     }
 
     void step() {
         switch (random_.below(16)) {
-            case 0: return flush();
-            case 1: return remove();
-            case 2: return random_.one_in(30) ? close() : remove();
-            case 3: return random_.one_in(8) ? remove_all() : finished();
+            case 0:
+                return flush();
+            case 1:
+                return remove();
+            case 2:
+                return random_.one_in(30) ? close() : remove();
+            case 3:
+                return random_.one_in(8) ? remove_all() : finished();
             case 4:
-            case 5: return finished();
+            case 5:
+                return finished();
             case 6:
             case 7:
-            case 8: return take();
+            case 8:
+                return take();
             case 9:
-            case 10: return advance(random_.between(0, 3) * 1ns);
-            case 11: return advance(random_.between(0, 20) * 1ns);
-            default: return submit();
+            case 10:
+                return advance(random_.between(0, 3) * 1ns);
+            case 11:
+                return advance(random_.between(0, 20) * 1ns);
+            default:
+                return submit();
         }
     }
 

@@ -79,7 +79,8 @@ TEST_CASE("a batch leaves when the oldest item has waited batch_timeout, not a t
     CHECK(f.left == Left::timeout);
 }
 
-TEST_CASE("the alarm is for the moment the oldest item was queued plus batch_timeout", "[scheduler]") {
+TEST_CASE("the alarm is for the moment the oldest item was queued plus batch_timeout",
+          "[scheduler]") {
     Fixture f({.max_batch_size = 3, .batch_timeout = 10ms, .slots = 1});
     CHECK_FALSE(f.decide().wake_at);
     const auto queued = f.now;
@@ -197,7 +198,8 @@ TEST_CASE("after close every waiting item leaves without waiting", "[scheduler]"
     CHECK(f.left == Left::flushed);
 }
 
-TEST_CASE("a removed item leaves its place to the next, with the next one's own clock", "[scheduler]") {
+TEST_CASE("a removed item leaves its place to the next, with the next one's own clock",
+          "[scheduler]") {
     Fixture f({.max_batch_size = 2, .batch_timeout = 10ms, .slots = 1});
     TestItem& first = f.submit();
     f.now += 4ms;
@@ -266,7 +268,8 @@ TEST_CASE("it is idle when nothing waits and nothing runs", "[scheduler]") {
 }
 
 TEST_CASE("times at the end of the clock's range do not overflow", "[scheduler]") {
-    Fixture f({.max_batch_size = 2, .batch_timeout = std::chrono::nanoseconds::max() - 1ns, .slots = 1});
+    Fixture f(
+        {.max_batch_size = 2, .batch_timeout = std::chrono::nanoseconds::max() - 1ns, .slots = 1});
     f.submit();
     CHECK_FALSE(f.decide().start);
     CHECK(f.decide().wake_at == std::chrono::steady_clock::time_point::max());

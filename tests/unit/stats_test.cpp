@@ -16,7 +16,10 @@ TEST_CASE("stats count items by what became of them, and batches by why they lef
         },
         {.max_batch_size = 2, .batch_timeout = 10ms, .max_queue_size = 2}};
     std::deque<Reply<int>> replies;
-    const auto submit = [&](int item) { call(batcher, item, replies.emplace_back()); };
+    std::vector<Owned> callers;  // destroyed with the test, also those that still wait
+    const auto submit = [&](int item) {
+        callers.push_back(owned_call(batcher, item, replies.emplace_back()));
+    };
 
     submit(1), submit(2), submit(3);  // the third is refused
     settle(context);
@@ -53,7 +56,8 @@ TEST_CASE("stats count items by what became of them, and batches by why they lef
 TEST_CASE("stats see what runs and how long it took") {
     aio::io_context context;
     Gate gate(context);
-    batching::Batcher<int, int, ManualClock> batcher{context, gate.doubling(), {.max_batch_size = 2}};
+    batching::Batcher<int, int, ManualClock> batcher{
+        context, gate.doubling(), {.max_batch_size = 2}};
     Reply<int> replies[3];
     for (auto& reply : replies) call(batcher, 1, reply);
     settle(context);
@@ -79,11 +83,13 @@ TEST_CASE("a Distribution is exact for small values, and for the mean") {
     CHECK(d.quantile(1) == 60);
 }
 
-TEST_CASE("a quantile of large values is at most 1/32 too high, and never outside of what was seen") {
+TEST_CASE(
+    "a quantile of large values is at most 1/32 too high, and never outside of what was seen") {
     Distribution<std::chrono::nanoseconds> d;
     for (int i = 1; i <= 1000; ++i) d.record(std::chrono::microseconds(i));
     for (const double q : {0.01, 0.25, 0.5, 0.9, 0.99}) {
-        const std::chrono::nanoseconds exact = std::chrono::microseconds(static_cast<int>(q * 1000));
+        const std::chrono::nanoseconds exact =
+            std::chrono::microseconds(static_cast<int>(q * 1000));
         CHECK(d.quantile(q) >= exact);
         CHECK(d.quantile(q) <= exact + exact / 32);
     }

@@ -240,7 +240,8 @@ struct Batches {
 // A function of an asynchronous Batcher that answers when the test says so.
 class Gate {
 public:
-    explicit Gate(aio::io_context& context) : timer_(context, std::chrono::steady_clock::time_point::max()) {}
+    explicit Gate(aio::io_context& context)
+        : timer_(context, std::chrono::steady_clock::time_point::max()) {}
 
     auto doubling() {
         return [this](std::vector<int> items) -> aio::awaitable<std::vector<int>> {

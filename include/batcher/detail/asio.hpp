@@ -33,7 +33,8 @@
 #define BATCHER_ASIO_VERSION BOOST_ASIO_VERSION
 #define BATCHER_ASIO_TOKEN_FOR(signature) BOOST_ASIO_COMPLETION_TOKEN_FOR(signature)
 #if !defined(BOOST_ASIO_HAS_CO_AWAIT)
-#error "batcher needs Boost.Asio with coroutines: compile as C++20 (with clang, use the CMake target)."
+#error \
+    "batcher needs Boost.Asio with coroutines: compile as C++20 (with clang, use the CMake target)."
 #endif
 
 namespace batching {

@@ -29,12 +29,14 @@ struct NoHook {
 template <class Operation, class Value>
 using AwaitableHook =
     std::conditional_t<needs_awaitable_hook<Value>,
-                       asio::awaitable<OperationTag<Operation, Value>, asio::any_io_executor>, NoHook>;
+                       asio::awaitable<OperationTag<Operation, Value>, asio::any_io_executor>,
+                       NoHook>;
 
 // Asio asks whether an operation is callable with this; those that use the hook must not be.
 #if BATCHER_ASIO_VERSION >= 102300
 template <class Token>
-inline constexpr bool is_probe = std::is_same_v<std::decay_t<Token>, asio::detail::async_operation_probe>;
+inline constexpr bool is_probe =
+    std::is_same_v<std::decay_t<Token>, asio::detail::async_operation_probe>;
 #else
 template <class Token>
 inline constexpr bool is_probe = false;
@@ -49,7 +51,8 @@ namespace asio {
 
 template <class Operation, class Value, class Executor>
 class awaitable<batching::detail::OperationTag<Operation, Value>, Executor> {
-    static constexpr bool in_optional = !std::is_void_v<Value> && !std::default_initializable<Value>;
+    static constexpr bool in_optional =
+        !std::is_void_v<Value> && !std::default_initializable<Value>;
     using Inner = awaitable<std::conditional_t<in_optional, std::optional<Value>, Value>, Executor>;
 
 public:

@@ -27,6 +27,7 @@ public:
         std::unique_lock lock(mutex_);
         done_.wait(lock, [this] { return error_ || value_; });
         if (error_) std::rethrow_exception(error_);
+        // NOLINTNEXTLINE(bugprone-unchecked-optional-access): that is what was waited for
         if constexpr (!std::is_void_v<Value>) return std::move(*value_);
     }
 

@@ -33,8 +33,8 @@ public:
         list_for(waiter).push_back(waiter);
     }
 
-    WaiterList<Waiter> direct;    // to be resumed on any thread
-    Group here;                   // on the Batcher's own executor (not named in the group)
+    WaiterList<Waiter> direct;  // to be resumed on any thread
+    Group here;                 // on the Batcher's own executor (not named in the group)
     std::list<Group> elsewhere;
 
 protected:
@@ -90,7 +90,9 @@ public:
         const auto delivery = std::move(delivery_);
         // Whoever was withdrawn until now, on whatever thread, is seen to be gone. From here on only
         // callers on this executor can be, and it runs one thing at a time for them.
-        { const std::lock_guard lock(engine->mutex()); }
+        {
+            const std::lock_guard lock(engine->mutex());
+        }
         resume_all(engine, delivery);
         engine->rest();
     }
@@ -135,7 +137,8 @@ inline void send_elsewhere(const std::shared_ptr<EngineBase>& engine,
 }
 
 // Sends off everybody, from any thread.
-inline void send(const std::shared_ptr<EngineBase>& engine, const std::shared_ptr<Delivery>& delivery) {
+inline void send(const std::shared_ptr<EngineBase>& engine,
+                 const std::shared_ptr<Delivery>& delivery) {
     send_elsewhere(engine, delivery);
     if (delivery->here.waiters.empty()) return;
     HandBack task(engine, delivery, delivery->here);

@@ -35,7 +35,7 @@
 
 namespace batching::detail {
 
-enum class Admission { accepted, overloaded, closed };
+enum class Admission : std::uint8_t { accepted, overloaded, closed };
 
 inline std::exception_ptr operation_aborted() {
     return std::make_exception_ptr(system_error(asio::error::operation_aborted));
@@ -82,7 +82,8 @@ public:
     // To be called once, before anything else; apart from the constructor, as it shares the engine.
     void open() {
         using Context = asio::execution::context_as_t<asio::execution_context&>;
-        asio::use_service<ContextService>(asio::query(executor_, Context())).add(shared_from_this());
+        asio::use_service<ContextService>(asio::query(executor_, Context()))
+            .add(shared_from_this());
         look(Clock::now());
     }
 
@@ -96,8 +97,7 @@ public:
         if (!admit(count)) return Admission::overloaded;
         const time_point now = newest.queued_at;
         std::shared_ptr<Engine> self;
-        const Pushed pushed =
-            intake_.push(newest, oldest, count, [&] { self = this->shared(); });
+        const Pushed pushed = intake_.push(newest, oldest, count, [&] { self = this->shared(); });
         if (pushed == Pushed::signal) self->look(now);
         if (pushed != Pushed::closed) return Admission::accepted;
         dismiss(count);
@@ -111,13 +111,13 @@ public:
             return std::make_exception_ptr(
                 Error(errc::closed, "the batcher is closed: it accepts no more items"));
         }
-        return std::make_exception_ptr(
-            Error(errc::overloaded,
-                  count == 1
-                      ? fmt::format("the queue is full: {} of at most {} items are waiting",
-                                    admitted_.load(std::memory_order_relaxed), max_queue_size_)
-                      : fmt::format("the queue is full: {} items do not fit, {} of at most {} are waiting",
-                                    count, admitted_.load(std::memory_order_relaxed), max_queue_size_)));
+        return std::make_exception_ptr(Error(
+            errc::overloaded,
+            count == 1 ? fmt::format("the queue is full: {} of at most {} items are waiting",
+                                     admitted_.load(std::memory_order_relaxed), max_queue_size_)
+                       : fmt::format(
+                             "the queue is full: {} items do not fit, {} of at most {} are waiting",
+                             count, admitted_.load(std::memory_order_relaxed), max_queue_size_)));
     }
 
     // The owner of an item that was accepted destroys it: afterwards nobody refers to it.
@@ -242,7 +242,9 @@ private:
         return {options.max_batch_size, timeout, options.max_concurrent_batches};
     }
 
-    std::shared_ptr<Engine> shared() { return std::static_pointer_cast<Engine>(shared_from_this()); }
+    std::shared_ptr<Engine> shared() {
+        return std::static_pointer_cast<Engine>(shared_from_this());
+    }
 
     // ---- admission: how many items wait, exactly, if there is a limit ---------------------------------
 
@@ -251,7 +253,8 @@ private:
         std::size_t waiting = admitted_.load(std::memory_order_relaxed);
         do {
             if (count > max_queue_size_ || waiting > max_queue_size_ - count) return false;
-        } while (!admitted_.compare_exchange_weak(waiting, waiting + count, std::memory_order_relaxed));
+        } while (
+            !admitted_.compare_exchange_weak(waiting, waiting + count, std::memory_order_relaxed));
         return true;
     }
 
@@ -385,10 +388,18 @@ private:
             ++size;
         });
         switch (left) {
-            case Left::none: idle_.push_back(&slot); return false;
-            case Left::full: ++stats_.batches_full; break;
-            case Left::timeout: ++stats_.batches_timeout; break;
-            case Left::flushed: ++stats_.batches_flushed; break;
+            case Left::none:
+                idle_.push_back(&slot);
+                return false;
+            case Left::full:
+                ++stats_.batches_full;
+                break;
+            case Left::timeout:
+                ++stats_.batches_timeout;
+                break;
+            case Left::flushed:
+                ++stats_.batches_flushed;
+                break;
         }
         dismiss(size);
         stats_.running += size;
@@ -497,9 +508,12 @@ private:
                 WaiterList<item_type>::unlink(item);
                 --stats_.running;
                 return true;
-            case Life::settled: WaiterList<Waiter>::unlink(item); return false;
+            case Life::settled:
+                WaiterList<Waiter>::unlink(item);
+                return false;
             case Life::made:
-            case Life::done: break;
+            case Life::done:
+                break;
         }
         return false;
     }

@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -77,6 +78,21 @@ template <class Executor>
 concept Groupable = std::convertible_to<Executor, asio::any_io_executor> &&
                     asio::can_require_v<Executor, asio::execution::blocking_t::never_t>;
 
+// The handler's executor, with outstanding work; empty if it is the Batcher's own, whose work the engine
+// accounts for.
+template <class Handler>
+auto handler_home(const Handler& handler, const asio::any_io_executor& batchers) {
+    constexpr auto tracked = asio::execution::outstanding_work_t::tracked;
+    auto executor = asio::get_associated_executor(handler, batchers);
+    if constexpr (Groupable<decltype(executor)>) {
+        asio::any_io_executor any(std::move(executor));
+        return any == batchers ? asio::any_io_executor()
+                               : asio::any_io_executor(asio::prefer(std::move(any), tracked));
+    } else {
+        return asio::prefer(std::move(executor), tracked);
+    }
+}
+
 template <class Request, class Handler>
 class HandlerWaiter final : public Request {
     using Value = typename Request::value_type;
@@ -102,8 +118,12 @@ public:
 
     HandlerWaiter(Handler&& handler, typename Request::engine_type& engine,
                   typename Request::payload_type&& payload)
-        : Request(engine, std::move(payload)), handler_(std::move(handler)) {
-        find_home(engine.executor());
+        : Request(engine, std::move(payload)),
+          handler_(std::move(handler)),
+          home_(handler_home(handler_, engine.executor())) {
+        if constexpr (Groupable<Executor>) {
+            if (home_) this->home = &home_;
+        }
         auto cancellation = asio::get_associated_cancellation_slot(handler_);
         cancellable_ = cancellation.is_connected();
         if (cancellable_) cancellation.template emplace<Canceller<Request>>(*this, canceller_);
@@ -112,23 +132,10 @@ public:
     ~HandlerWaiter() = default;
 
 private:
-    // On the Batcher's own executor, whose work the engine accounts for; or on the handler's.
-    void find_home(const asio::any_io_executor& batchers) {
-        auto executor = asio::get_associated_executor(handler_, batchers);
-        if constexpr (Groupable<Executor>) {
-            asio::any_io_executor any(std::move(executor));
-            if (any == batchers) return;
-            work_ = asio::prefer(std::move(any), asio::execution::outstanding_work_t::tracked);
-            this->home = &work_;
-        } else {
-            work_.emplace(asio::prefer(std::move(executor), asio::execution::outstanding_work_t::tracked));
-        }
-    }
-
     void resume() override {
         forget_canceller();
         Handler handler(std::move(handler_));
-        auto work = std::move(work_);
+        auto executor = std::move(home_);
         if constexpr (std::is_void_v<Value>) {
             std::exception_ptr error;
             try {
@@ -137,7 +144,7 @@ private:
                 error = std::current_exception();
             }
             free(handler);
-            call(work, std::move(handler), std::move(error));
+            call(executor, std::move(handler), std::move(error));
         } else {
             std::exception_ptr error;
             std::optional<Value> value;
@@ -148,9 +155,10 @@ private:
             }
             free(handler);
             if constexpr (std::default_initializable<Value>) {
-                call(work, std::move(handler), std::move(error), value ? std::move(*value) : Value());
+                call(executor, std::move(handler), std::move(error),
+                     value ? std::move(*value) : Value());
             } else {
-                call(work, std::move(handler), std::move(error), std::move(value));
+                call(executor, std::move(handler), std::move(error), std::move(value));
             }
         }
     }
@@ -161,14 +169,14 @@ private:
         free(handler);
     }
 
-    template <class Work, class... Args>
-    static void call([[maybe_unused]] Work& work, Handler&& handler, Args... args) {
+    template <class Home, class... Args>
+    static void call([[maybe_unused]] const Home& executor, Handler&& handler, Args... args) {
         if constexpr (Groupable<Executor>) {
             std::move(handler)(std::move(args)...);
         } else {
             // An executor that cannot be asked never to block, as any_completion_executor.
-            asio::dispatch(*work, [handler = std::move(handler),
-                                   args = std::tuple(std::move(args)...)]() mutable {
+            asio::dispatch(executor, [handler = std::move(handler),
+                                      args = std::tuple(std::move(args)...)]() mutable {
                 std::apply(std::move(handler), std::move(args));
             });
         }
@@ -186,11 +194,9 @@ private:
         AllocatorTraits::deallocate(allocator, this, 1);
     }
 
-    using Tracked = std::decay_t<decltype(asio::prefer(std::declval<Executor>(),
-                                                       asio::execution::outstanding_work_t::tracked))>;
-
     Handler handler_;
-    std::conditional_t<Groupable<Executor>, asio::any_io_executor, std::optional<Tracked>> work_;
+    decltype(handler_home(std::declval<const Handler&>(),
+                          std::declval<const asio::any_io_executor&>())) home_;
     bool cancellable_ = false;
     Canceller<Request>* canceller_ = nullptr;  // null once the slot has dropped it; under the lock
 };

@@ -17,7 +17,7 @@
 
 namespace batching::detail {
 
-enum class Pushed { quiet, signal, closed };
+enum class Pushed : std::uint8_t { quiet, signal, closed };
 
 // The head packed into one word: a 48-bit pointer and a 16-bit countdown.
 class PackedIntake {
@@ -80,6 +80,7 @@ private:
         return reinterpret_cast<std::uintptr_t>(link) | (countdown << pointer_bits);
     }
     static Link* to_link(std::uint64_t head) noexcept {
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): the pointer that pack() was given
         return reinterpret_cast<Link*>(static_cast<std::uintptr_t>(head & pointer_mask));
     }
 

@@ -20,8 +20,8 @@ class Invoker {
 public:
     virtual ~Invoker() = default;
     // Calls the function with `items` (which stay where they are until `done`), as replica `slot`.
-    virtual void invoke(const asio::any_io_executor& executor, std::size_t slot, std::vector<In>& items,
-                        Done done) = 0;
+    virtual void invoke(const asio::any_io_executor& executor, std::size_t slot,
+                        std::vector<In>& items, Done done) = 0;
 };
 
 template <class F>
@@ -43,11 +43,11 @@ public:
         auto& function = replica_of(function_, slot);
         if constexpr (Asynchronous<F, In>) {
             asio::co_spawn(executor, run(function, items),
-                           asio::bind_executor(executor, [done = std::move(done)](
-                                                             std::exception_ptr error,
-                                                             Outcome<Out> outcome) mutable {
-                               done(error ? Outcome<Out>(error) : std::move(outcome));
-                           }));
+                           asio::bind_executor(
+                               executor, [done = std::move(done)](std::exception_ptr error,
+                                                                  Outcome<Out> outcome) mutable {
+                                   done(error ? Outcome<Out>(error) : std::move(outcome));
+                               }));
         } else {
             done(outcome_of<Out>(items.size(), [&]() -> decltype(auto) {
                 return call_batch_function(function, items);
@@ -61,7 +61,8 @@ private:
         const std::size_t count = items.size();
         using Results = typename ResultTraits<typename CallResult<Function, In>::type>::out;
         static_assert(std::same_as<Results, Out>);
-        if constexpr (std::same_as<typename CallResult<Function, In>::type, asio::awaitable<void>>) {
+        if constexpr (std::same_as<typename CallResult<Function, In>::type,
+                                   asio::awaitable<void>>) {
             co_await call_batch_function(function, items);
             co_return Outcome<Out>();
         } else {

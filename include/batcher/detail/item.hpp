@@ -18,12 +18,12 @@ template <class In, class Out, class Clock>
 struct Slot {
     explicit Slot(std::size_t i) : index(i) {}
 
-    std::size_t index;                        // also of the replica that runs it
-    WaiterList<Item<In, Out, Clock>> items;   // whose callers still wait
-    std::vector<In> inputs;                   // what the batch function is called with
-    bool loading = false;                     // their values are being moved into `inputs`, without a lock
+    std::size_t index;                       // also of the replica that runs it
+    WaiterList<Item<In, Out, Clock>> items;  // whose callers still wait
+    std::vector<In> inputs;                  // what the batch function is called with
+    bool loading = false;  // their values are being moved into `inputs`, without a lock
     typename Clock::time_point started{};
-    Slot* next = nullptr;                     // of those about to start
+    Slot* next = nullptr;  // of those about to start
 };
 
 template <class In, class Out, class Clock>

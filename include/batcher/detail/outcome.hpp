@@ -24,7 +24,9 @@ public:
     explicit Outcome(std::exception_ptr error) : state_(std::move(error)) {}
 
     // From what the batch function returned for `items` items.
-    Outcome(std::size_t items, std::vector<Result<Out>> results) { hold(items, std::move(results)); }
+    Outcome(std::size_t items, std::vector<Result<Out>> results) {
+        hold(items, std::move(results));
+    }
     Outcome(std::size_t items, Values values)
         requires(!std::is_void_v<Out>)
     {
@@ -33,7 +35,8 @@ public:
 
     // Whether item `index` gets a value.
     bool has_value(std::size_t index) const noexcept {
-        if (const auto* results = std::get_if<Results>(&state_)) return (*results)[index].has_value();
+        if (const auto* results = std::get_if<Results>(&state_))
+            return (*results)[index].has_value();
         return !std::holds_alternative<std::exception_ptr>(state_);
     }
 
@@ -43,7 +46,8 @@ public:
         if constexpr (std::is_void_v<Out>) {
             if (auto* results = std::get_if<Results>(&state_)) (*results)[index].value();
         } else {
-            if (auto* results = std::get_if<Results>(&state_)) return std::move((*results)[index]).value();
+            if (auto* results = std::get_if<Results>(&state_))
+                return std::move((*results)[index]).value();
             return std::move(std::get<Values>(state_)[index]);
         }
     }
@@ -56,10 +60,10 @@ private:
         if (many.size() == items) {
             state_ = std::move(many);
         } else {
-            state_ = std::make_exception_ptr(
-                Error(errc::result_count_mismatch,
-                      fmt::format("the batch function returned {} result{} for {} item{}", many.size(),
-                                  many.size() == 1 ? "" : "s", items, items == 1 ? "" : "s")));
+            state_ = std::make_exception_ptr(Error(
+                errc::result_count_mismatch,
+                fmt::format("the batch function returned {} result{} for {} item{}", many.size(),
+                            many.size() == 1 ? "" : "s", items, items == 1 ? "" : "s")));
         }
     }
 

@@ -37,7 +37,8 @@ inline bool has(asio::cancellation_type type, asio::cancellation_type flag) noex
 // While it waits, a request can be cancelled by each type; once it runs, its effects can no longer be
 // prevented, so `total` no longer applies.
 inline bool releases(asio::cancellation_type type, bool runs) noexcept {
-    return has(type, asio::cancellation_type::terminal) || has(type, asio::cancellation_type::partial) ||
+    return has(type, asio::cancellation_type::terminal) ||
+           has(type, asio::cancellation_type::partial) ||
            (!runs && has(type, asio::cancellation_type::total));
 }
 
@@ -82,7 +83,8 @@ protected:
 
 private:
     void reject(engine_type& engine, Admission admission) {
-        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(engine.rejection(admission, 1)));
+        auto delivery =
+            std::make_shared<BatchDelivery<Out>>(Outcome<Out>(engine.rejection(admission, 1)));
         this->outcome = &delivery->outcome;
         this->index = 0;
         delivery->add(*this);

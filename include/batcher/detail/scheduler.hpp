@@ -20,7 +20,7 @@
 namespace batching::detail {
 
 // Why a batch left; none: it did not.
-enum class Left { none, full, timeout, flushed };
+enum class Left : std::uint8_t { none, full, timeout, flushed };
 
 // `Item` is a Link with `queued_at` (Clock::time_point) and `ticket` (std::uint64_t, set here).
 template <class Item, class Clock>
@@ -38,7 +38,7 @@ public:
     struct Decision {
         bool start = false;                 // reserve a slot and have it call take()
         std::optional<time_point> wake_at;  // decide again at this instant, if not earlier
-        std::size_t wanted = 0;             // decide again after so many arrivals; 0: not on arrivals
+        std::size_t wanted = 0;  // decide again after so many arrivals; 0: not on arrivals
     };
 
     explicit Scheduler(const Rules& rules) noexcept : rules_(rules) {}
@@ -139,9 +139,9 @@ private:
     WaiterList<Item> queue_;
     std::size_t waiting_ = 0;
     std::uint64_t last_ticket_ = 0;
-    std::uint64_t flushed_ = 0;     // items up to this ticket may leave in a batch that is not full
-    std::size_t slots_taken_ = 0;   // running, or about to
-    std::size_t starting_ = 0;      // of these, started by decide() and not yet formed by take()
+    std::uint64_t flushed_ = 0;    // items up to this ticket may leave in a batch that is not full
+    std::size_t slots_taken_ = 0;  // running, or about to
+    std::size_t starting_ = 0;     // of these, started by decide() and not yet formed by take()
 };
 
 }  // namespace batching::detail

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <batcher/detail/asio.hpp>
 #include <cstdint>
+#include <new>
 
 namespace batching::detail {
 
@@ -62,7 +63,8 @@ public:
     WaiterList& operator=(WaiterList&&) = delete;
 
     bool empty() const noexcept { return end_.next == &end_; }
-    T& front() const noexcept { return static_cast<T&>(*end_.next); }
+    // Laundered, or g++ 12 at -O2 sees the sentinel in every waiter and warns of writes beyond it.
+    T& front() const noexcept { return *std::launder(static_cast<T*>(end_.next)); }
 
     void push_back(T& waiter) noexcept {
         Link& link = waiter;
