@@ -76,12 +76,15 @@ namespace batching {
 template <class In, class Out, class Clock = std::chrono::steady_clock>
 class Batcher {
     static_assert(
-        std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> && std::movable<In>,
+        std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> &&
+            std::move_constructible<In>,
         "the items of a Batcher, its In, are plain movable values: no reference, const or void");
     static_assert(std::is_void_v<Out> ||
                       (std::is_object_v<Out> && std::same_as<Out, std::remove_cv_t<Out>> &&
                        std::move_constructible<Out>),
                   "the results of a Batcher, its Out, are plain movable values, or void");
+    static_assert(!std::same_as<Out, std::exception_ptr>,
+                  "the results of a Batcher cannot be std::exception_ptr: that is how items fail");
 
     using Engine = detail::Engine<In, Out, Clock>;
 

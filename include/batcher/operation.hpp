@@ -29,7 +29,7 @@ class [[nodiscard]] ResumeOn {
 public:
     // `co_await` in any coroutine but asio::awaitable, which has an executor of its own.
     detail::CoroutineWaiter<Request> operator co_await() && {
-        return {*engine_, std::move(payload_), std::move(executor_)};
+        return {*engine_, std::move(payload_), &executor_};
     }
 
 private:
@@ -103,8 +103,9 @@ private:
 
         template <class Handler>
         void operator()(Handler&& handler, typename Request::payload_type payload) const {
-            detail::HandlerWaiter<Request, std::decay_t<Handler>>::start(
-                std::forward<Handler>(handler), *engine_, std::move(payload));
+            std::decay_t<Handler> own(std::forward<Handler>(handler));
+            detail::HandlerWaiter<Request, std::decay_t<Handler>>::start(std::move(own), *engine_,
+                                                                         std::move(payload));
         }
 
     private:

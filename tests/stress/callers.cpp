@@ -28,7 +28,8 @@ void verify(Count& count, int item, const std::string& result) {
 }
 
 // Coroutines that call again and again, until the time is up.
-asio::awaitable<void> awaitable_caller(Batcher& batcher, Count& count, int first, Clock::time_point end) {
+asio::awaitable<void> awaitable_caller(Batcher& batcher, Count& count, int first,
+                                       Clock::time_point end) {
     for (int i = first; Clock::now() < end; ++i) {
         ++count.started;
         const std::string result = co_await batcher.process(i);
@@ -63,13 +64,13 @@ void handler_caller(Batcher& batcher, Count& count, int item, Clock::time_point 
         return;
     }
     ++count.started;
-    batcher.async_process(item, asio::bind_executor(executor, [&, item, end, executor](
-                                                                  std::exception_ptr error,
-                                                                  const std::string& result) {
-                              check(!error, "no call fails");
-                              verify(count, item, result);
-                              handler_caller(batcher, count, item + 1, end, executor, left);
-                          }));
+    batcher.async_process(
+        item, asio::bind_executor(executor, [&, item, end, executor](std::exception_ptr error,
+                                                                     const std::string& result) {
+            check(!error, "no call fails");
+            verify(count, item, result);
+            handler_caller(batcher, count, item + 1, end, executor, left);
+        }));
 }
 
 void blocking_caller(Batcher& batcher, Count& count, int item, Clock::time_point end) {
@@ -78,7 +79,8 @@ void blocking_caller(Batcher& batcher, Count& count, int item, Clock::time_point
         verify(count, item, batcher.process(item).get());
         if (item % 16 != 0) continue;
         count.started += 3;
-        for (const auto& result : batcher.process_many({item, item, item}).get()) verify(count, item, result);
+        for (const auto& result : batcher.process_many({item, item, item}).get())
+            verify(count, item, result);
     }
 }
 
@@ -123,7 +125,8 @@ void run(Batcher& batcher, const char* what) {
 
 int main() {
     const Watchdog watchdog(60s);
-    const batching::Options options{.max_batch_size = 16, .batch_timeout = 200us, .max_concurrent_batches = 3};
+    const batching::Options options{
+        .max_batch_size = 16, .batch_timeout = 200us, .max_concurrent_batches = 3};
     {
         Batcher batcher(names, options);
         run(batcher, "workers of its own");

@@ -38,7 +38,8 @@ struct Call {
         } else if (is_aborted(error)) {
             ++totals.aborted;
         } else {
-            check(is(error, batching::errc::closed), "a call completes, is cancelled or is refused");
+            check(is(error, batching::errc::closed),
+                  "a call completes, is cancelled or is refused");
             ++totals.closed;
         }
         finish();
@@ -86,7 +87,8 @@ Frame await_drain(Batcher& batcher, Call& call, Strand strand) {
 }
 
 asio::cancellation_type some_type() {
-    const asio::cancellation_type types[] = {asio::cancellation_type::total, asio::cancellation_type::partial,
+    const asio::cancellation_type types[] = {asio::cancellation_type::total,
+                                             asio::cancellation_type::partial,
                                              asio::cancellation_type::terminal};
     return types[below(3)];
 }
@@ -94,14 +96,19 @@ asio::cancellation_type some_type() {
 // Whatever happens to a call later, on its strand: nothing, a signal or its destruction.
 void meddle(const std::shared_ptr<Call>& call, const Strand& strand, bool is_frame) {
     if (below(4) == 0) {
-        if (is_frame) call->destroy();
-        else call->signal.emit(some_type());
+        if (is_frame)
+            call->destroy();
+        else
+            call->signal.emit(some_type());
         return;
     }
-    const auto timer = std::make_shared<asio::steady_timer>(strand, std::chrono::microseconds(below(400)));
+    const auto timer =
+        std::make_shared<asio::steady_timer>(strand, std::chrono::microseconds(below(400)));
     timer->async_wait([call, timer, is_frame](auto) {
-        if (is_frame) call->destroy();
-        else call->signal.emit(some_type());
+        if (is_frame)
+            call->destroy();
+        else
+            call->signal.emit(some_type());
     });
 }
 
@@ -121,7 +128,8 @@ void start_call(Batcher& batcher, const Strand& strand, std::atomic<int>& open, 
         call->complete(error, right);
     };
     const auto token = [&] {
-        return asio::bind_cancellation_slot(call->signal.slot(), asio::bind_executor(strand, handler));
+        return asio::bind_cancellation_slot(call->signal.slot(),
+                                            asio::bind_executor(strand, handler));
     };
     const bool is_frame = below(2) == 0;
     const bool many = below(4) == 0;
@@ -171,9 +179,14 @@ void round(asio::thread_pool& pool, Make make) {
     const auto end = Clock::now() + 50ms;
     while (Clock::now() < end) {
         switch (below(3)) {
-            case 0: batcher->flush(); break;
-            case 1: batcher->cancel(); break;
-            default: check_sum(batcher->stats());
+            case 0:
+                batcher->flush();
+                break;
+            case 1:
+                batcher->cancel();
+                break;
+            default:
+                check_sum(batcher->stats());
         }
         pause(300);
     }
@@ -181,7 +194,8 @@ void round(asio::thread_pool& pool, Make make) {
     for (auto& thread : threads) thread.join();
     batcher->drain().get();
     for (const Strand& strand : strands) {
-        asio::post(strand, asio::use_future([] {})).get();  // what was posted before has been started
+        asio::post(strand, asio::use_future([] {}))
+            .get();  // what was posted before has been started
     }
     batcher->drain().get();
     const auto stats = batcher->stats();
@@ -206,8 +220,12 @@ int main() {
                                         .batch_timeout = std::chrono::microseconds(below(200)),
                                         .max_concurrent_batches = 1 + below(2)};
         switch (++rounds % 3) {
-            case 0: round(pool, [&] { return Batcher(negate, options); }); break;
-            case 1: round(pool, [&] { return Batcher(pool, negate, options); }); break;
+            case 0:
+                round(pool, [&] { return Batcher(negate, options); });
+                break;
+            case 1:
+                round(pool, [&] { return Batcher(pool, negate, options); });
+                break;
             default:
                 round(pool, [&] {
                     return Batcher(
@@ -223,7 +241,8 @@ int main() {
         }
     }
     pool.join();
-    fmt::print("{} rounds: {} values, {} aborted, {} refused, {} destroyed\n", rounds, totals.values.load(),
-               totals.aborted.load(), totals.closed.load(), totals.destroyed.load());
+    fmt::print("{} rounds: {} values, {} aborted, {} refused, {} destroyed\n", rounds,
+               totals.values.load(), totals.aborted.load(), totals.closed.load(),
+               totals.destroyed.load());
     return result();
 }

@@ -47,8 +47,10 @@ int main() {
         for (int i = 0; i < n; ++i) {
             if (i % 2 == 0) {
                 batcher.async_drain(asio::bind_cancellation_slot(
-                    signals[i].slot(), asio::bind_executor(home, [&, i](const std::exception_ptr& error) {
-                        check(!error || is_aborted(error), "drain() fails with operation_aborted alone");
+                    signals[i].slot(),
+                    asio::bind_executor(home, [&, i](const std::exception_ptr& error) {
+                        check(!error || is_aborted(error),
+                              "drain() fails with operation_aborted alone");
                         ++(error ? cancelled : drained);
                         ++completions[i];
                     })));
@@ -77,7 +79,8 @@ int main() {
         }
         home.restart();
         home.poll();
-        for (int i = 0; i < n; ++i) check(completions[i] + destroyed[i] == 1, "drain() completes once");
+        for (int i = 0; i < n; ++i)
+            check(completions[i] + destroyed[i] == 1, "drain() completes once");
     }
     fmt::print("{} rounds: {} drained, {} cancelled\n", rounds, drained, cancelled);
     return result();

@@ -23,15 +23,16 @@ std::vector<int> twice(std::vector<int> batch) {
 }
 
 asio::awaitable<std::vector<int>> twice_later(std::vector<int> batch) {
-    asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::microseconds(below(100)));
+    asio::steady_timer timer(co_await asio::this_coro::executor,
+                             std::chrono::microseconds(below(100)));
     co_await timer.async_wait(asio::use_awaitable);
     co_return twice(std::move(batch));
 }
 
 batching::Options some_options(bool timeout = false) {
     return {.max_batch_size = 1 + below(6),
-            .batch_timeout =
-                !timeout && below(4) == 0 ? batching::no_timeout : std::chrono::microseconds(below(100)),
+            .batch_timeout = !timeout && below(4) == 0 ? batching::no_timeout
+                                                       : std::chrono::microseconds(below(100)),
             .max_concurrent_batches = 1 + below(2)};
 }
 
@@ -76,8 +77,8 @@ void destroyed_by_a_resumed_caller() {
     asio::thread_pool pool(2);
     std::atomic<int> left{0};
     for (int i = 0; i < 20; ++i) {
-        const auto batcher = std::make_shared<std::unique_ptr<Batcher>>(
-            on(pool.get_executor(), some_options(true)));
+        const auto batcher =
+            std::make_shared<std::unique_ptr<Batcher>>(on(pool.get_executor(), some_options(true)));
         ++left;
         (*batcher)->async_process(1, [&left, batcher](const std::exception_ptr&, int) {
             batcher->reset();
@@ -97,8 +98,8 @@ void destroyed_by_its_batch_function() {
             if (const auto held = weak.lock()) held->reset();
             return twice(std::move(batch));
         };
-        *batcher = std::make_unique<Batcher>(pool, suicidal,
-                                             batching::Options{.max_batch_size = 2, .max_concurrent_batches = 1});
+        *batcher = std::make_unique<Batcher>(
+            pool, suicidal, batching::Options{.max_batch_size = 2, .max_concurrent_batches = 1});
         ++left;
         (*batcher)->async_process(1, [batcher, &left](const std::exception_ptr& error, int result) {
             check(!error && result == 2, "the batch that runs finishes");
@@ -133,8 +134,8 @@ void context_first() {
         {
             asio::io_context context;
             batcher = on(context.get_executor(), some_options());
-            std::vector<asio::any_io_executor> executors{context.get_executor(), elsewhere.get_executor(),
-                                                         asio::make_strand(context)};
+            std::vector<asio::any_io_executor> executors{
+                context.get_executor(), elsewhere.get_executor(), asio::make_strand(context)};
             std::uint64_t submitted = 0;
             for (int n = 0; n < 12; ++n) {
                 const auto executor = executors[below(3)];
@@ -146,12 +147,15 @@ void context_first() {
                         break;
                     case 1:
                         batcher->async_process_many(
-                            {n, n, n}, asio::bind_executor(executor, [](auto, const std::vector<int>&) {}));
+                            {n, n, n},
+                            asio::bind_executor(executor, [](auto, const std::vector<int>&) {}));
                         break;
                     case 2:
                         asio::co_spawn(
                             context,
-                            [](Batcher& b) -> asio::awaitable<void> { co_await b.process(1); }(*batcher),
+                            [](Batcher& b) -> asio::awaitable<void> {
+                                co_await b.process(1);
+                            }(*batcher),
                             asio::detached);
                         break;
                     case 3:  // not on the strand: a strand may not outlive its context
@@ -171,11 +175,13 @@ void context_first() {
                     try {
                         std::move(item).get();
                     } catch (...) {
-                        check(is_aborted(std::current_exception()), "get() fails with operation_aborted");
+                        check(is_aborted(std::current_exception()),
+                              "get() fails with operation_aborted");
                     }
                 });
             }
-            while (batcher->stats().submitted < submitted + 2) std::this_thread::yield();  // both wait
+            while (batcher->stats().submitted < submitted + 2)
+                std::this_thread::yield();  // both wait
             if (below(4) == 0) batcher->async_drain([](auto) {});
             const std::size_t handlers = below(20);
             for (std::size_t h = 0; h < handlers; ++h) context.poll_one();
@@ -207,8 +213,10 @@ void moved_under_load() {
         Batcher batcher(pool, twice, some_options());
         for (int i = 0; i < 20; ++i) {
             call(batcher, 10, left);
-            if (below(2) == 0) batcher = Batcher(twice, some_options());
-            else batcher = std::move(*on(pool.get_executor(), some_options()));
+            if (below(2) == 0)
+                batcher = Batcher(twice, some_options());
+            else
+                batcher = std::move(*on(pool.get_executor(), some_options()));
             Batcher moved(std::move(batcher));
             call(moved, 10, left);
             batcher = std::move(moved);
@@ -237,10 +245,14 @@ void destroyed_on_one_of_its_workers() {
 
 int main(int argc, char** argv) {
     const Watchdog watchdog(60s);
-    void (*const scenarios[])() = {destroyed_by_another_thread,     destroyed_by_a_resumed_caller,
-                                   destroyed_by_its_batch_function, destroyed_on_its_only_worker,
-                                   context_first,                   home_destroyed_after_its_frame,
-                                   moved_under_load,                destroyed_on_one_of_its_workers};
+    void (*const scenarios[])() = {destroyed_by_another_thread,
+                                   destroyed_by_a_resumed_caller,
+                                   destroyed_by_its_batch_function,
+                                   destroyed_on_its_only_worker,
+                                   context_first,
+                                   home_destroyed_after_its_frame,
+                                   moved_under_load,
+                                   destroyed_on_one_of_its_workers};
     const auto end = Clock::now() + duration();
     std::uint64_t rounds = 0;
     while (Clock::now() < end) {

@@ -37,7 +37,8 @@ void blocking_caller(Batcher& batcher, Count& count, Clock::time_point end) {
             if (items == 1) {
                 check(batcher.process(1).get() == 2, "a caller gets its result");
             } else {
-                const std::vector<int> results = batcher.process_many(std::vector<int>(items, 1)).get();
+                const std::vector<int> results =
+                    batcher.process_many(std::vector<int>(items, 1)).get();
                 check(results == std::vector<int>(items, 2), "a caller gets its results");
             }
         } catch (...) {
@@ -93,7 +94,10 @@ int main() {
                 for (int& i : batch) i *= 2;
                 return batch;
             },
-            {.max_batch_size = 4, .batch_timeout = 100us, .max_concurrent_batches = 2, .max_queue_size = limit});
+            {.max_batch_size = 4,
+             .batch_timeout = 100us,
+             .max_concurrent_batches = 2,
+             .max_queue_size = limit});
         const auto end = Clock::now() + duration();
         std::vector<std::thread> threads;
         for (int i = 0; i < 4; ++i) {
@@ -123,8 +127,10 @@ int main() {
           "completed and rejected, aborted and destroyed add up to the calls");
     check(stats.waiting == 0 && stats.running == 0, "nothing is left");
     check_sum(stats);
-    check(stats.submitted + stats.rejected == count.called + limit, "stats(): accepted and rejected add up");
-    fmt::print("{} calls: {} completed, {} rejected, {} aborted, {} destroyed\n", count.called.load(),
-               count.completed.load(), count.rejected.load(), count.aborted.load(), destroyed.load());
+    check(stats.submitted + stats.rejected == count.called + limit,
+          "stats(): accepted and rejected add up");
+    fmt::print("{} calls: {} completed, {} rejected, {} aborted, {} destroyed\n",
+               count.called.load(), count.completed.load(), count.rejected.load(),
+               count.aborted.load(), destroyed.load());
     return result();
 }

@@ -28,7 +28,7 @@ struct Fixture {
         TestItem& item = items.emplace_back();
         item.id = static_cast<int>(items.size()) - 1;
         item.queued_at = now;
-        scheduler.submit(item);
+        scheduler.submit(&item);
         return item;
     }
     void submit(int n) {
@@ -43,7 +43,8 @@ struct Fixture {
     }
     std::vector<int> take() {
         std::vector<int> ids;
-        left = scheduler.take(now, [&](TestItem& item) { ids.push_back(item.id); });
+        batching::detail::WaiterList<TestItem> taken;
+        left = scheduler.take(now, taken, [&](TestItem& item) { ids.push_back(item.id); });
         return ids;
     }
 

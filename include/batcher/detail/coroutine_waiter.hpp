@@ -4,6 +4,7 @@
 #include <batcher/detail/asio.hpp>
 #include <concepts>
 #include <coroutine>
+#include <memory>
 #include <utility>
 
 namespace batching::detail {
@@ -16,9 +17,13 @@ concept PromiseWithExecutor = requires(Promise& promise) {
 template <class Request>
 class [[nodiscard]] CoroutineWaiter final : public Request {
 public:
+    // `resume_on`, if not null, lives until the coroutine is resumed.
     CoroutineWaiter(typename Request::engine_type& engine, typename Request::payload_type&& payload,
-                    asio::any_io_executor resume_on = {})
-        : Request(engine, std::move(payload)), executor_(std::move(resume_on)) {}
+                    asio::any_io_executor* resume_on = nullptr)
+        : Request(engine, std::move(payload)) {
+        this->home = resume_on;
+        this->in_frame = true;
+    }
     ~CoroutineWaiter() { this->withdraw(); }
 
     bool await_ready() const noexcept { return false; }
@@ -27,9 +32,13 @@ public:
     void await_suspend(std::coroutine_handle<Promise> caller) {
         caller_ = caller;
         if constexpr (PromiseWithExecutor<Promise>) {
-            if (!executor_) executor_ = caller.promise().get_executor();
+            if (this->home == nullptr) {
+                executor_ =
+                    std::make_unique<asio::any_io_executor>(caller.promise().get_executor());
+                this->home = executor_.get();
+            }
         }
-        if (executor_) this->home = &executor_;
+        if (this->home != nullptr) this->engine().watch(*this->home);
         this->start();
     }
 
@@ -37,10 +46,14 @@ public:
 
 private:
     void resume() override { caller_.resume(); }
-    void abandon() noexcept override {}  // the frame is its owner's
+    // The frame is its owner's. A strand, say, must not outlive its context.
+    void abandon() noexcept override {
+        if (this->home != nullptr) *this->home = asio::any_io_executor();
+    }
 
     std::coroutine_handle<> caller_;
-    asio::any_io_executor executor_;
+    // Apart from the frame: few promises have one, and an executor is half as large as all the rest.
+    std::unique_ptr<asio::any_io_executor> executor_;
 };
 
 }  // namespace batching::detail

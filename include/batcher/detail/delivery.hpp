@@ -23,13 +23,14 @@ public:
         WaiterList<Waiter> waiters;
     };
 
-    Delivery() = default;
+    explicit Delivery(EngineBase& engine) noexcept : engine_(engine) {}
     Delivery(const Delivery&) = delete;
     Delivery& operator=(const Delivery&) = delete;
 
     // The waiter's result is decided. Under the engine's lock if the waiter was ever handed in.
     void add(Waiter& waiter) {
         waiter.life(Life::settled);
+        waiter.carrier = this;
         list_for(waiter).push_back(waiter);
     }
 
@@ -51,29 +52,45 @@ private:
             ++compared;
         }
         elsewhere.emplace_back().executor = *waiter.home;
+        engine_.sending();
         return elsewhere.back().waiters;
     }
+
+    EngineBase& engine_;
 };
 
 // Waiters that need nothing but to be resumed.
-struct PlainDelivery final : Delivery {};
+struct PlainDelivery final : Delivery {
+    using Delivery::Delivery;
+};
 
 // Waiters that find their results in the outcome of a batch.
 template <class Out>
 struct BatchDelivery final : Delivery {
-    explicit BatchDelivery(Outcome<Out> o) : outcome(std::move(o)) {}
+    BatchDelivery(EngineBase& engine, Outcome<Out> o) : Delivery(engine), outcome(std::move(o)) {}
     Outcome<Out> outcome;
 };
 
-inline void abandon_all(WaiterList<Waiter>& waiters) noexcept {
-    while (Waiter* waiter = waiters.pop_front()) {
+// Those in frames are told under the lock, as their owners may destroy them at any time; the others own
+// handlers, whose destructors are user code.
+inline void abandon_all(EngineBase& engine, WaiterList<Waiter>& waiters) noexcept {
+    for (std::unique_lock lock(engine.mutex()); Waiter* waiter = waiters.pop_front();) {
         waiter->life(Life::done);
-        waiter->abandon();
+        if (waiter->in_frame) {
+            waiter->abandon();
+        } else {
+            lock.unlock();
+            waiter->abandon();
+            lock.lock();
+        }
     }
 }
 
-// Resumes one group, on its executor. An exception out of a resumed caller goes to the executor, as from
-// any handler; the others of the group are posted again. If it is destroyed uncalled, they are abandoned.
+// Resumes one group, on its executor. It takes no lock: who destroys a suspended caller does so on the
+// caller's executor, or otherwise ordered with it, as he could not know else that it is still suspended.
+//
+// An exception out of a resumed caller goes to the executor, as from any handler; the others of the
+// group are posted again. If it is destroyed uncalled, they are abandoned.
 class HandBack {
 public:
     HandBack(std::shared_ptr<EngineBase> engine, std::shared_ptr<Delivery> delivery,
@@ -82,19 +99,19 @@ public:
     HandBack(HandBack&&) noexcept = default;
     HandBack& operator=(HandBack&&) = delete;
     ~HandBack() {
-        if (delivery_) abandon_all(group_->waiters);
+        if (!delivery_) return;
+        abandon_all(*engine_, group_->waiters);
+        engine_->rest();
     }
 
     void operator()() {
         const auto engine = std::move(engine_);
         const auto delivery = std::move(delivery_);
-        // Whoever was withdrawn until now, on whatever thread, is seen to be gone. From here on only
-        // callers on this executor can be, and it runs one thing at a time for them.
-        {
-            const std::lock_guard lock(engine->mutex());
-        }
+        struct Rest {
+            EngineBase& engine;
+            ~Rest() { engine.rest(); }
+        } const rest{*engine};
         resume_all(engine, delivery);
-        engine->rest();
     }
 
 private:
@@ -129,6 +146,7 @@ inline void send_elsewhere(const std::shared_ptr<EngineBase>& engine,
         // Exchanged, as it may count as outstanding work, and the delivery lives on for other groups.
         asio::post(std::exchange(group.executor, asio::any_io_executor()),
                    HandBack(engine, delivery, group));
+        engine->sent();
     }
     while (Waiter* waiter = delivery->direct.pop_front()) {
         waiter->life(Life::done);

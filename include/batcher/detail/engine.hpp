@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/burst_clock.hpp>
 #include <batcher/detail/delivery.hpp>
@@ -48,7 +50,7 @@ public:
     using slot_type = Slot<In, Out, Clock>;
     using time_point = typename Clock::time_point;
 
-    // Told once how a batch ended; if it is never told, the batch's callers are abandoned.
+    // Told once how a batch ended. If it never is, the function was destroyed before its end.
     class Done {
     public:
         Done(std::shared_ptr<Engine> engine, slot_type& slot) noexcept
@@ -56,11 +58,11 @@ public:
         Done(Done&&) noexcept = default;
         Done& operator=(Done&&) = delete;
         ~Done() {
-            if (engine_) engine_->abandon_slot(*slot_);
+            if (engine_) engine_->finish_uncalled(*slot_);
         }
         void operator()(Outcome<Out> outcome) {
             const auto engine = std::move(engine_);
-            engine->finish(*slot_, std::move(outcome));
+            engine->finish(*slot_, std::move(outcome), Where::on_executor);
         }
 
     private:
@@ -81,9 +83,7 @@ public:
 
     // To be called once, before anything else; apart from the constructor, as it shares the engine.
     void open() {
-        using Context = asio::execution::context_as_t<asio::execution_context&>;
-        asio::use_service<ContextService>(asio::query(executor_, Context()))
-            .add(shared_from_this());
+        watch(executor_);
         look(Clock::now());
     }
 
@@ -94,14 +94,10 @@ public:
     // Hands in `count` items, linked by `next` from the newest to the oldest, all queued at one time. If
     // accepted, the items and this engine may be gone when it returns.
     Admission submit(item_type& newest, item_type& oldest, std::size_t count) {
-        if (!admit(count)) return Admission::overloaded;
-        const time_point now = newest.queued_at;
-        std::shared_ptr<Engine> self;
-        const Pushed pushed = intake_.push(newest, oldest, count, [&] { self = this->shared(); });
-        if (pushed == Pushed::signal) self->look(now);
-        if (pushed != Pushed::closed) return Admission::accepted;
-        dismiss(count);
-        return Admission::closed;
+        if (max_queue_size_ == no_limit && intake_.push_quietly(newest, oldest, count)) [[likely]] {
+            return Admission::accepted;
+        }
+        return submit_and_look(newest, oldest, count);
     }
 
     // The error of a call that was not accepted. Counts it.
@@ -124,9 +120,18 @@ public:
     void withdraw(item_type& item) noexcept {
         std::unique_lock lock(mutex_);
         loaded_.wait(lock, [&] { return !loading(item); });
+        wait_until_sent(item, lock);
         if (take_out(item)) ++stats_.cancelled;
         item.life(Life::done);
         settle(std::move(lock));
+    }
+
+    // The same for a waiter that is not an item.
+    void withdraw_waiter(Waiter& waiter) noexcept {
+        std::unique_lock lock(mutex_);
+        wait_until_sent(waiter, lock);
+        WaiterList<Waiter>::unlink(waiter);
+        waiter.life(Life::done);
     }
 
     // ---- cancellation, under the lock that is passed -------------------------------------------------
@@ -179,7 +184,7 @@ public:
 
     // Every waiting item fails with operation_aborted.
     void cancel() {
-        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(operation_aborted()));
+        auto delivery = failing(operation_aborted());
         std::unique_lock lock(mutex_);
         collect();
         WaiterList<item_type> items;
@@ -197,38 +202,47 @@ public:
         std::unique_lock lock(mutex_);
         collect();
         Stats stats = stats_;
+        stats.submitted = scheduler_.submitted();
         stats.waiting = scheduler_.waiting();
         stats.rejected = rejected_.load(std::memory_order_relaxed);
         settle(std::move(lock));
         return stats;
     }
 
-    void rest() override {
+    void rest() noexcept override {
+        if (!may_rest_.load(std::memory_order_relaxed) || !intake_.empty()) return;
         const std::lock_guard lock(mutex_);
         rest_locked();
     }
 
-    void abandon() noexcept override {
+    // A delivery in which everybody gets this error.
+    std::shared_ptr<BatchDelivery<Out>> failing(std::exception_ptr error) {
+        return std::make_shared<BatchDelivery<Out>>(*this, Outcome<Out>(std::move(error)));
+    }
+
+    void abandon(asio::execution_context& context) noexcept override {
         WaiterList<Waiter> orphans;
         {
-            const std::lock_guard lock(mutex_);
-            close_locked();
-            WaiterList<item_type> items;
-            scheduler_.remove_all(items);
-            while (item_type* item = items.pop_front()) orphan(*item, orphans);
-            while (Waiter* drain = drains_.pop_front()) orphan(*drain, orphans);
-            timer_.reset();
-            executor_ = asio::any_io_executor();
+            std::unique_lock lock(mutex_);
+            if (!executor_) return;
+            if (&context == &context_of(executor_)) {
+                abandon_locked(orphans);
+            } else {
+                abandon_guests_locked(context, lock, orphans);
+            }
+            forget(context);
         }
-        abandon_all(orphans);
+        abandon_all(*this, orphans);
+        wait_until_sent();
     }
 
 private:
     // What advance() decided, to be done without the lock.
     struct Actions {
         slot_type* start = nullptr;  // a list
-        WaiterList<Waiter> drained;
+        std::shared_ptr<Delivery> drained;
     };
+    enum class Where : std::uint8_t { on_executor, anywhere };
 
     using scheduler_type = Scheduler<item_type, Clock>;
     using timer_type =
@@ -262,6 +276,24 @@ private:
         if (max_queue_size_ != no_limit) admitted_.fetch_sub(count, std::memory_order_relaxed);
     }
 
+    BATCHER_NOINLINE Admission submit_and_look(item_type& newest, item_type& oldest,
+                                               std::size_t count) {
+        if (!admit(count)) {
+            return intake_.closed() ? Admission::closed : Admission::overloaded;
+        }
+        std::shared_ptr<Engine> self;  // if a look is due, as this engine may be gone before it
+        time_point now;
+        const Pushed pushed = intake_.push(newest, oldest, count, [&] {
+            self = shared();
+            now = Clock::now();
+            if (count == 1) newest.queued_at = now;  // the one that the timer is armed for
+        });
+        if (pushed == Pushed::signal) self->look(now);
+        if (pushed != Pushed::closed) return Admission::accepted;
+        dismiss(count);
+        return Admission::closed;
+    }
+
     // ---- the pass that follows every event ------------------------------------------------------------
 
     void look(time_point now) {
@@ -284,7 +316,11 @@ private:
             if (decision.wake_at) arm(*decision.wake_at);
             if (intake_.watch(decision.wanted) || decision.wanted == 0) break;
         }
-        if (scheduler_.idle()) todo.drained.splice(drains_);
+        if (scheduler_.idle() && !drains_.empty()) {
+            todo.drained = std::make_shared<PlainDelivery>(*this);
+            while (Waiter* waiter = drains_.pop_front()) todo.drained->add(*waiter);
+        }
+        may_rest_.store(scheduler_.idle() && (armed_for_ || closed_), std::memory_order_relaxed);
         return todo;
     }
 
@@ -293,33 +329,15 @@ private:
             todo.start = slot->next;
             asio::post(executor_, [self = shared(), slot] { self->run(*slot); });
         }
-        if (todo.drained.empty()) return;
-        const auto delivery = std::make_shared<PlainDelivery>();
-        while (Waiter* waiter = todo.drained.pop_front()) delivery->add(*waiter);
-        send(shared_from_this(), delivery);
+        if (todo.drained) send(shared_from_this(), todo.drained);
     }
 
     // The arrivals, in their order, from the intake to the scheduler.
-    void collect() noexcept { enqueue(intake_.collect()); }
-
-    void enqueue(Link* newest) noexcept {
-        Link* oldest = nullptr;
-        while (newest != nullptr) {
-            Link* next = newest->next;
-            newest->next = std::exchange(oldest, newest);
-            newest = next;
-        }
-        while (oldest != nullptr) {
-            Link* next = oldest->next;
-            scheduler_.submit(static_cast<item_type&>(*oldest));
-            ++stats_.submitted;
-            oldest = next;
-        }
-    }
+    void collect() noexcept { scheduler_.submit(intake_.collect()); }
 
     void close_locked() noexcept {
         collect();
-        if (!std::exchange(closed_, true)) enqueue(intake_.close());
+        if (!std::exchange(closed_, true)) scheduler_.submit(intake_.close());
         scheduler_.close();
     }
 
@@ -354,9 +372,11 @@ private:
     }
 
     void rest_locked() {
-        if (!armed_for_ || !scheduler_.idle() || !intake_.empty()) return;
+        if (!scheduler_.idle() || !intake_.empty()) return;
+        if (armed_for_ && timer_) timer_->cancel();
         armed_for_.reset();
-        if (timer_) timer_->cancel();
+        if (closed_)
+            timer_.reset();  // not needed any more: so that the context may go before the engine
     }
 
     // ---- a batch --------------------------------------------------------------------------------------
@@ -372,20 +392,20 @@ private:
         if (!formed) return;
         std::exception_ptr error = load(slot);
         if (error || slot.inputs.empty()) {
-            finish(slot, Outcome<Out>(error));
+            finish(slot, Outcome<Out>(error), Where::on_executor);
         } else {
             invoker_->invoke(executor_, slot.index, slot.inputs, Done(shared(), slot));
         }
     }
 
     bool form(slot_type& slot) {
-        std::size_t size = 0;
-        const Left left = scheduler_.take(slot.started, [&](item_type& item) {
-            stats_.wait_time.record(nanoseconds(slot.started - item.queued_at));
+        WaitTimes waits(stats_.wait_time, slot.started);
+        slot.size = 0;
+        const Left left = scheduler_.take(slot.started, slot.items, [&](item_type& item) {
+            waits.record(item.queued_at);
             item.life(Life::running);
             item.slot = &slot;
-            slot.items.push_back(item);
-            ++size;
+            ++slot.size;
         });
         switch (left) {
             case Left::none:
@@ -401,12 +421,41 @@ private:
                 ++stats_.batches_flushed;
                 break;
         }
-        dismiss(size);
-        stats_.running += size;
-        stats_.batch_size.record(size);
+        dismiss(slot.size);
+        stats_.running += slot.size;
+        stats_.batch_size.record(slot.size);
         slot.loading = true;
         return true;
     }
+
+    // Records the waits of a batch's items; those queued at the same time as one.
+    class WaitTimes {
+    public:
+        WaitTimes(Distribution<std::chrono::nanoseconds>& distribution, time_point now) noexcept
+            : distribution_(distribution), now_(now) {}
+        ~WaitTimes() { flush(); }
+        WaitTimes(const WaitTimes&) = delete;
+        WaitTimes& operator=(const WaitTimes&) = delete;
+
+        void record(time_point queued_at) noexcept {
+            if (queued_at != queued_at_) {
+                flush();
+                queued_at_ = queued_at;
+            }
+            ++items_;
+        }
+
+    private:
+        void flush() noexcept {
+            if (items_ != 0) distribution_.record(nanoseconds(now_ - queued_at_), items_);
+            items_ = 0;
+        }
+
+        Distribution<std::chrono::nanoseconds>& distribution_;
+        time_point now_;
+        time_point queued_at_{};
+        std::uint64_t items_ = 0;
+    };
 
     // Moves the items' values out of their callers' frames. The callers cannot leave meanwhile. An item
     // whose move throws fails alone; what is returned fails the batch.
@@ -414,9 +463,7 @@ private:
         std::exception_ptr error;
         std::vector<std::pair<item_type*, std::exception_ptr>> failed;
         try {
-            std::size_t size = 0;
-            slot.items.for_each([&](item_type&) { ++size; });
-            slot.inputs.reserve(size);
+            slot.inputs.reserve(slot.size);
             slot.items.for_each([&](item_type& item) {
                 try {
                     slot.inputs.push_back(std::move(item.input));
@@ -440,50 +487,123 @@ private:
     }
 
     std::shared_ptr<Delivery> fail_alone(item_type& item, const std::exception_ptr& why) {
-        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(why));
+        auto delivery = failing(why);
         take_out(item);
         ++stats_.failed;
         deliver(item, 0, *delivery);
         return delivery;
     }
 
-    // The batch function is done; on the executor.
-    void finish(slot_type& slot, Outcome<Out> outcome) {
+    // The batch function is done.
+    void finish(slot_type& slot, Outcome<Out> outcome, Where where) {
         slot.inputs.clear();
-        const auto delivery = std::make_shared<BatchDelivery<Out>>(std::move(outcome));
+        const auto delivery = std::make_shared<BatchDelivery<Out>>(*this, std::move(outcome));
         std::unique_lock lock(mutex_);
         const time_point now = Clock::now();
-        while (item_type* item = slot.items.pop_front()) {
-            ++(delivery->outcome.has_value(item->index) ? stats_.completed : stats_.failed);
-            --stats_.running;
-            deliver(*item, item->index, *delivery);
-        }
+        settle_all(slot, *delivery);
         stats_.run_time.record(nanoseconds(now - slot.started));
         scheduler_.finished();
         idle_.push_back(&slot);
         Actions todo = advance(now);
         lock.unlock();
+        const auto self = shared_from_this();
         const bool resumed_later = !delivery->elsewhere.empty();
-        send_elsewhere(shared_from_this(), delivery);
+        send_elsewhere(self, delivery);
         perform(todo);
-        if (!delivery->here.waiters.empty()) {
-            HandBack(shared_from_this(), delivery, delivery->here)();
-        } else if (!resumed_later) {
-            rest();
+        if (delivery->here.waiters.empty()) {
+            if (!resumed_later) rest();
+        } else if (where == Where::on_executor) {
+            HandBack(self, delivery, delivery->here)();
+        } else {
+            send(self, delivery);
         }
     }
 
-    void abandon_slot(slot_type& slot) noexcept {
+    // An asynchronous function was destroyed before its end: with its context, or on its own.
+    void finish_uncalled(slot_type& slot) noexcept {
         WaiterList<Waiter> orphans;
         {
             const std::lock_guard lock(mutex_);
-            while (item_type* item = slot.items.pop_front()) {
-                --stats_.running;
-                orphan(*item, orphans);
+            if (!executor_) {
+                while (item_type* item = slot.items.pop_front()) {
+                    --stats_.running;
+                    ++stats_.cancelled;
+                    orphan(*item, orphans);
+                }
             }
         }
-        abandon_all(orphans);
+        if (executor()) return finish(slot, Outcome<Out>(operation_aborted()), Where::anywhere);
+        abandon_all(*this, orphans);
     }
+
+    // The callers of a batch that still wait get their places in its delivery.
+    void settle_all(slot_type& slot, BatchDelivery<Out>& delivery) {
+        std::size_t items = 0;
+        std::size_t values = 0;
+        slot.items.for_each([&](item_type& item) {
+            ++items;
+            values += delivery.outcome.has_value(item.index) ? 1 : 0;
+            if (item.home == nullptr && !item.direct) [[likely]] {
+                item.carrier = &delivery;
+                item.life(Life::settled);  // and stays in this list, which is spliced below
+            } else {
+                WaiterList<item_type>::unlink(item);
+                delivery.add(item);
+            }
+        });
+        delivery.here.waiters.splice(slot.items);
+        stats_.running -= items;
+        stats_.completed += values;
+        stats_.failed += items - values;
+    }
+
+    void abandon_locked(WaiterList<Waiter>& orphans) noexcept {
+        close_locked();
+        WaiterList<item_type> items;
+        scheduler_.remove_all(items);
+        while (item_type* item = items.pop_front()) {
+            ++stats_.cancelled;
+            orphan(*item, orphans);
+        }
+        while (Waiter* drain = drains_.pop_front()) orphan(*drain, orphans);
+        timer_.reset();
+        executor_ = asio::any_io_executor();
+    }
+
+    void abandon_guests_locked(const asio::execution_context& context,
+                               std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) {
+        loaded_.wait(lock, [&] {
+            return std::none_of(slots_.begin(), slots_.end(),
+                                [](const auto& s) { return s.loading; });
+        });
+        const auto is_guest = [&](Waiter& waiter) {
+            return waiter.home != nullptr && &context_of(*waiter.home) == &context;
+        };
+        const auto take_items = [&](item_type& item) {
+            if (!is_guest(item)) return;
+            take_out(item);
+            ++stats_.cancelled;
+            orphan(item, orphans);
+        };
+        collect();
+        scheduler_.for_each(take_items);
+        for (auto& slot : slots_) slot.items.for_each(take_items);
+        drains_.for_each([&](Waiter& drain) {
+            if (!is_guest(drain)) return;
+            WaiterList<Waiter>::unlink(drain);
+            orphan(drain, orphans);
+        });
+    }
+
+    // A settled waiter of another executor is about to be posted there: that must come first, since its
+    // owner may go on to destroy the executor's context.
+    void wait_until_sent(const Waiter& waiter, std::unique_lock<std::mutex>& lock) const noexcept {
+        if (waiter.life() != Life::settled || waiter.home == nullptr) return;
+        lock.unlock();
+        EngineBase::wait_until_sent();
+        lock.lock();
+    }
+    using EngineBase::wait_until_sent;
 
     static void orphan(Waiter& waiter, WaiterList<Waiter>& orphans) noexcept {
         waiter.life(Life::settled);
@@ -491,7 +611,6 @@ private:
     }
 
     static void deliver(item_type& item, std::size_t index, BatchDelivery<Out>& delivery) {
-        item.outcome = &delivery.outcome;
         item.index = index;
         delivery.add(item);
     }
@@ -529,6 +648,7 @@ private:
     Intake intake_;
     std::atomic<std::size_t> admitted_{0};
     std::atomic<std::uint64_t> rejected_{0};
+    std::atomic<bool> may_rest_{false};  // whether rest() has to look closer
 
     // Under the lock:
     scheduler_type scheduler_;

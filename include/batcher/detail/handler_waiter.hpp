@@ -80,17 +80,16 @@ concept Groupable = std::convertible_to<Executor, asio::any_io_executor> &&
 
 // The handler's executor, with outstanding work; empty if it is the Batcher's own, whose work the engine
 // accounts for.
-template <class Handler>
-auto handler_home(const Handler& handler, const asio::any_io_executor& batchers) {
-    constexpr auto tracked = asio::execution::outstanding_work_t::tracked;
-    auto executor = asio::get_associated_executor(handler, batchers);
-    if constexpr (Groupable<decltype(executor)>) {
-        asio::any_io_executor any(std::move(executor));
-        return any == batchers ? asio::any_io_executor()
-                               : asio::any_io_executor(asio::prefer(std::move(any), tracked));
-    } else {
-        return asio::prefer(std::move(executor), tracked);
-    }
+template <Groupable Executor>
+std::optional<asio::any_io_executor> home_of(const Executor& executor,
+                                             const asio::any_io_executor& batchers) {
+    const asio::any_io_executor& any = executor;  // a copy only if it is of another type
+    if (any == batchers) return std::nullopt;
+    return asio::prefer(any, asio::execution::outstanding_work_t::tracked);
+}
+template <class Executor>
+auto home_of(const Executor& executor, const asio::any_io_executor&) {
+    return asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
 }
 
 template <class Request, class Handler>
@@ -120,9 +119,13 @@ public:
                   typename Request::payload_type&& payload)
         : Request(engine, std::move(payload)),
           handler_(std::move(handler)),
-          home_(handler_home(handler_, engine.executor())) {
+          home_(home_of(asio::get_associated_executor(handler_, engine.executor()),
+                        engine.executor())) {
         if constexpr (Groupable<Executor>) {
-            if (home_) this->home = &home_;
+            if (home_) {
+                this->home = &*home_;
+                engine.watch(*home_);
+            }
         }
         auto cancellation = asio::get_associated_cancellation_slot(handler_);
         cancellable_ = cancellation.is_connected();
@@ -195,8 +198,8 @@ private:
     }
 
     Handler handler_;
-    decltype(handler_home(std::declval<const Handler&>(),
-                          std::declval<const asio::any_io_executor&>())) home_;
+    decltype(home_of(std::declval<const Executor&>(),
+                     std::declval<const asio::any_io_executor&>())) home_;
     bool cancellable_ = false;
     Canceller<Request>* canceller_ = nullptr;  // null once the slot has dropped it; under the lock
 };

@@ -42,7 +42,22 @@ public:
         }
     }
 
-    // All arrivals, newest first, or null. Leaves the countdown off.
+    // The usual case of push(), for speed: false, and nothing done, if it would signal or be refused.
+    bool push_quietly(Link& newest, Link& oldest, std::size_t count) noexcept {
+        std::uint64_t head = head_.load(std::memory_order_relaxed);
+        for (;;) {
+            const std::uint64_t wanted = head >> pointer_bits;
+            if (head == closed_mark || (wanted != 0 && wanted <= count)) return false;
+            oldest.next = to_link(head);
+            const std::uint64_t next = pack(&newest, wanted == 0 ? 0 : wanted - count);
+            if (head_.compare_exchange_weak(head, next, std::memory_order_release,
+                                            std::memory_order_relaxed)) {
+                return true;
+            }
+        }
+    }
+
+    // All arrivals, newest first, or null. If there are any, the countdown is off.
     Link* collect() noexcept {
         if (empty()) return nullptr;
         return to_link(head_.exchange(0, std::memory_order_acquire));
@@ -64,6 +79,8 @@ public:
     Link* close() noexcept {
         return to_link(head_.exchange(closed_mark, std::memory_order_acquire));
     }
+
+    bool closed() const noexcept { return head_.load(std::memory_order_relaxed) == closed_mark; }
 
     bool empty() const noexcept {
         const std::uint64_t head = head_.load(std::memory_order_relaxed);
@@ -102,6 +119,8 @@ public:
         return signal ? Pushed::signal : Pushed::quiet;
     }
 
+    static bool push_quietly(Link&, Link&, std::size_t) noexcept { return false; }
+
     Link* collect() noexcept {
         const std::lock_guard lock(mutex_);
         if (newest_ != nullptr) countdown_ = 0;
@@ -121,6 +140,11 @@ public:
         return std::exchange(newest_, nullptr);
     }
 
+    bool closed() const noexcept {
+        const std::lock_guard lock(mutex_);
+        return closed_;
+    }
+
     bool empty() const noexcept {
         const std::lock_guard lock(mutex_);
         return newest_ == nullptr;
@@ -133,10 +157,18 @@ private:
     bool closed_ = false;
 };
 
+#if defined(__SANITIZE_HWADDRESS__)
+#define BATCHER_TAGGED_POINTERS
+#elif defined(__has_feature)
+#if __has_feature(hwaddress_sanitizer)
+#define BATCHER_TAGGED_POINTERS
+#endif
+#endif
+
 // User-space addresses have 47 bits on x86-64 and at most 48 on AArch64 (more is only given to who asks
 // for it), unless the top byte carries a tag.
 #if (defined(__x86_64__) || defined(_M_X64) || defined(__aarch64__) || defined(_M_ARM64)) && \
-    !defined(__ILP32__) && !defined(__ANDROID__) && !defined(__SANITIZE_HWADDRESS__)
+    !defined(__ILP32__) && !defined(__ANDROID__) && !defined(BATCHER_TAGGED_POINTERS)
 using Intake = PackedIntake;
 #else
 using Intake = LockedIntake;

@@ -1,6 +1,7 @@
 // Item: one waiting or running call, embedded in whatever the caller waits with.
 #pragma once
 
+#include <batcher/detail/delivery.hpp>
 #include <batcher/detail/outcome.hpp>
 #include <batcher/detail/waiter.hpp>
 #include <cstddef>
@@ -21,6 +22,7 @@ struct Slot {
     std::size_t index;                       // also of the replica that runs it
     WaiterList<Item<In, Out, Clock>> items;  // whose callers still wait
     std::vector<In> inputs;                  // what the batch function is called with
+    std::size_t size = 0;                    // when it was formed
     bool loading = false;  // their values are being moved into `inputs`, without a lock
     typename Clock::time_point started{};
     Slot* next = nullptr;  // of those about to start
@@ -38,8 +40,12 @@ struct Item : Waiter {
     union {
         typename Clock::time_point queued_at{};  // while waiting
         Slot<In, Out, Clock>* slot;              // while running
-        Outcome<Out>* outcome;                   // once settled; lives until resume() returns
     };
+
+    // Once settled.
+    Outcome<Out>& outcome() const noexcept {
+        return static_cast<BatchDelivery<Out>*>(this->carrier)->outcome;
+    }
 
 protected:
     ~Item() = default;

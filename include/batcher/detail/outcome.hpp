@@ -35,20 +35,22 @@ public:
 
     // Whether item `index` gets a value.
     bool has_value(std::size_t index) const noexcept {
-        if (const auto* results = std::get_if<Results>(&state_))
-            return (*results)[index].has_value();
-        return !std::holds_alternative<std::exception_ptr>(state_);
+        if (std::holds_alternative<Values>(state_)) [[likely]]
+            return true;
+        const auto* results = std::get_if<Results>(&state_);
+        return results != nullptr && (*results)[index].has_value();
     }
 
     // The value of item `index`, to be taken once; throws its exception if it has one.
     Out take(std::size_t index) {
+        if constexpr (!std::is_void_v<Out>) {
+            if (auto* values = std::get_if<Values>(&state_)) return std::move((*values)[index]);
+        }
         if (auto* error = std::get_if<std::exception_ptr>(&state_)) std::rethrow_exception(*error);
         if constexpr (std::is_void_v<Out>) {
             if (auto* results = std::get_if<Results>(&state_)) (*results)[index].value();
         } else {
-            if (auto* results = std::get_if<Results>(&state_))
-                return std::move((*results)[index]).value();
-            return std::move(std::get<Values>(state_)[index]);
+            return std::move(std::get<Results>(state_)[index]).value();
         }
     }
 

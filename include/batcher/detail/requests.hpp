@@ -20,14 +20,6 @@
 #include <utility>
 #include <vector>
 
-// A coroutine may be resumed and destroyed by another thread before the function that published it
-// returns; inlined into the coroutine, clang 14 would keep that function's locals in the frame.
-#if defined(_MSC_VER)
-#define BATCHER_NOINLINE __declspec(noinline)
-#else
-#define BATCHER_NOINLINE __attribute__((noinline))
-#endif
-
 namespace batching::detail {
 
 inline bool has(asio::cancellation_type type, asio::cancellation_type flag) noexcept {
@@ -61,7 +53,7 @@ public:
         if (admission != Admission::accepted) reject(engine, admission);
     }
 
-    Out take() { return this->outcome->take(this->index); }
+    Out take() { return this->outcome().take(this->index); }
 
     void withdraw() noexcept {
         if (this->pending()) engine_->withdraw(*this);
@@ -70,7 +62,7 @@ public:
     std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
         const bool runs = this->life() == Life::running;
         if (!(runs || this->life() == Life::waiting) || !releases(type, runs)) return nullptr;
-        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(operation_aborted()));
+        auto delivery = engine_->failing(operation_aborted());
         engine_->release(*this, *delivery);
         return delivery;
     }
@@ -83,9 +75,7 @@ protected:
 
 private:
     void reject(engine_type& engine, Admission admission) {
-        auto delivery =
-            std::make_shared<BatchDelivery<Out>>(Outcome<Out>(engine.rejection(admission, 1)));
-        this->outcome = &delivery->outcome;
+        auto delivery = engine.failing(engine.rejection(admission, 1));
         this->index = 0;
         delivery->add(*this);
         send(engine.shared_from_this(), delivery);
@@ -121,6 +111,7 @@ public:
         for (Part& part : parts_) {
             part.home = home;
             part.direct = direct;
+            part.in_frame = in_frame;
             part.queued_at = now;
             part.life(Life::waiting);
             part.next = std::exchange(newest, &part);
@@ -150,10 +141,8 @@ public:
         for (Part& part : parts_) {
             if (part.pending()) engine_->withdraw(part);
         }
-        if (!pending()) return;  // else settled by itself: empty, or not accepted
-        const std::lock_guard lock(engine_->mutex());
-        WaiterList<Waiter>::unlink(*this);
-        life(Life::done);
+        if (pending())
+            engine_->withdraw_waiter(*this);  // settled by itself: empty, or not accepted
     }
 
     std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
@@ -164,7 +153,7 @@ public:
             open |= part.life() == Life::waiting || part.life() == Life::running;
         }
         if (!open || !releases(type, runs)) return nullptr;
-        auto delivery = std::make_shared<BatchDelivery<Out>>(Outcome<Out>(operation_aborted()));
+        auto delivery = engine_->failing(operation_aborted());
         for (Part& part : parts_) {
             if (part.life() == Life::waiting || part.life() == Life::running) {
                 engine_->release(part, *delivery);
@@ -191,9 +180,9 @@ private:
         void resume() override {
             try {
                 if constexpr (std::is_void_v<Out>) {
-                    this->outcome->take(this->index);
+                    this->outcome().take(this->index);
                 } else {
-                    result.emplace(this->outcome->take(this->index));
+                    result.emplace(this->outcome().take(this->index));
                 }
             } catch (...) {
                 error = std::current_exception();
@@ -215,7 +204,7 @@ private:
     // Without any part in the queue.
     void settle(engine_type& engine, std::exception_ptr error) {
         error_ = std::move(error);
-        auto delivery = std::make_shared<PlainDelivery>();
+        auto delivery = std::make_shared<PlainDelivery>(engine);
         delivery->add(*this);
         send(engine.shared_from_this(), delivery);
     }
@@ -247,17 +236,14 @@ public:
     }
 
     void withdraw() noexcept {
-        if (!pending()) return;
-        const std::lock_guard lock(engine_->mutex());
-        WaiterList<Waiter>::unlink(*this);
-        life(Life::done);
+        if (pending()) engine_->withdraw_waiter(*this);
     }
 
     std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
         if (life() != Life::waiting || !releases(type, false)) return nullptr;
         WaiterList<Waiter>::unlink(*this);
         error_ = operation_aborted();
-        auto delivery = std::make_shared<PlainDelivery>();
+        auto delivery = std::make_shared<PlainDelivery>(*engine_);
         delivery->add(*this);
         return delivery;
     }

@@ -22,7 +22,8 @@ namespace batching::detail {
 // Why a batch left; none: it did not.
 enum class Left : std::uint8_t { none, full, timeout, flushed };
 
-// `Item` is a Link with `queued_at` (Clock::time_point) and `ticket` (std::uint64_t, set here).
+// `Item` is a Link with `queued_at` (Clock::time_point) and `ticket` (std::uint64_t, set here; the same
+// for items that were submitted together).
 template <class Item, class Clock>
 class Scheduler {
 public:
@@ -43,11 +44,16 @@ public:
 
     explicit Scheduler(const Rules& rules) noexcept : rules_(rules) {}
 
-    // Queues an item behind those that were submitted before. O(1).
-    void submit(Item& item) noexcept {
-        item.ticket = ++last_ticket_;
-        queue_.push_back(item);
-        ++waiting_;
+    // Queues a chain of items, linked by `next` from the newest to the oldest, behind those that were
+    // submitted before. O(n).
+    void submit(Link* newest) noexcept {
+        if (newest == nullptr) return;
+        ++last_ticket_;
+        queue_.append_reversed(newest, [this](Item& item) {
+            item.ticket = last_ticket_;
+            ++waiting_;
+            ++submitted_;
+        });
     }
 
     // A waiting item leaves the queue; those behind it move up. O(1).
@@ -61,6 +67,12 @@ public:
 
     // From now on every waiting item may.
     void close() noexcept { flushed_ = std::numeric_limits<std::uint64_t>::max(); }
+
+    // Calls `visit` with each waiting item; it may remove that item.
+    template <class Visit>
+    void for_each(Visit visit) {
+        queue_.for_each(visit);
+    }
 
     // All waiting items leave the queue uncalled.
     void remove_all(WaiterList<Item>& to) noexcept {
@@ -90,10 +102,11 @@ public:
         return decision;
     }
 
-    // Forms a batch that decide() started: calls `add` with the oldest items, up to max_batch_size.
-    // Left::none, and the slot is free again, if those it was started for have been removed since.
-    template <class Add>
-    Left take(time_point now, Add add) {
+    // Forms a batch that decide() started: moves the oldest items, up to max_batch_size, to `batch`, and
+    // calls `visit` with each. Left::none, and the slot is free again, if those it was started for have
+    // been removed since.
+    template <class Visit>
+    Left take(time_point now, WaiterList<Item>& batch, Visit visit) {
         --starting_;
         if (!ready(now)) {
             --slots_taken_;
@@ -102,16 +115,18 @@ public:
         const Left why = waiting_ >= rules_.max_batch_size   ? Left::full
                          : queue_.front().ticket <= flushed_ ? Left::flushed
                                                              : Left::timeout;
-        for (std::size_t n = 0; n < rules_.max_batch_size && waiting_ > 0; ++n) {
-            --waiting_;
-            add(*queue_.pop_front());
-        }
+        std::size_t left = std::min(waiting_, rules_.max_batch_size);
+        waiting_ -= left;
+        Item* item = &queue_.front();
+        for (visit(*item); --left != 0; visit(*item)) item = &queue_.next(*item);
+        batch.splice_front(queue_, *item);
         return why;
     }
 
     // A batch has run; its slot is free.
     void finished() noexcept { --slots_taken_; }
 
+    std::uint64_t submitted() const noexcept { return submitted_; }
     std::size_t waiting() const noexcept { return waiting_; }
     bool idle() const noexcept { return waiting_ == 0 && slots_taken_ == starting_; }
 
@@ -138,6 +153,7 @@ private:
     Rules rules_;
     WaiterList<Item> queue_;
     std::size_t waiting_ = 0;
+    std::uint64_t submitted_ = 0;
     std::uint64_t last_ticket_ = 0;
     std::uint64_t flushed_ = 0;    // items up to this ticket may leave in a batch that is not full
     std::size_t slots_taken_ = 0;  // running, or about to

@@ -1,6 +1,7 @@
 // Workers: the threads that a Batcher owns when it was given no executor.
 #pragma once
 
+#include <algorithm>
 #include <batcher/detail/asio.hpp>
 #include <cstddef>
 #include <memory>
@@ -32,17 +33,16 @@ public:
     const std::shared_ptr<asio::io_context>& context() const noexcept { return context_; }
 
 private:
-    // Waits for all that is queued and running. A worker that gets here itself (a Batcher destroyed by
-    // its own batch function or by a caller resumed there) is let go, and ends when it is done.
+    // Waits for all that is queued and running. If a worker gets here itself (a Batcher destroyed by its
+    // own batch function or by a caller resumed there) nobody is waited for, as that would be for itself,
+    // too: the workers end when they are done.
     void finish() {
         work_.reset();
-        for (auto& thread : threads_) {
-            if (thread.get_id() == std::this_thread::get_id()) {
-                thread.detach();
-            } else {
-                thread.join();
-            }
-        }
+        const bool inside =
+            std::any_of(threads_.begin(), threads_.end(), [](const std::thread& thread) {
+                return thread.get_id() == std::this_thread::get_id();
+            });
+        for (auto& thread : threads_) inside ? thread.detach() : thread.join();
         threads_.clear();
     }
 
