@@ -19,10 +19,12 @@
 // executor gets to it, so that it is as large as it can be. While all slots are busy the queue just
 // grows. Nothing ever polls.
 //
-// How exact the clock is. An item's wait starts when it is queued: the clock is read at that moment,
-// except that calls made by callers that one batch has just resumed share a reading among up to 16 of
-// them. So a batch may leave early by the time that 16 resumed callers need up to their next call, and
-// never leaves late for it. Timers are the executor's, with their usual lateness (50 us or so).
+// How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment,
+// always for the item that a timer is armed for. Only calls that are made by callers which one batch has
+// just resumed, one after the other, share a reading: 1, 2, 4, 8 and at most 16 of them, as long as the
+// group before took less than 5 us. Should callers of such a group suddenly be slow, a batch may leave
+// early by that time, once; none ever leaves late for it. Timers are the executor's, with their usual
+// lateness (50 us or so).
 //
 // Threads. All members may be called from any thread at the same time. Without an executor the Batcher
 // owns max_concurrent_batches worker threads; with one it starts none, and the function and the timer
@@ -48,9 +50,15 @@
 // Destruction. close() and cancel(): waiting items fail with operation_aborted; batches that run finish,
 // and their callers get their results. A Batcher that owns workers waits for them, also for one that
 // never returns; one on an executor does not block. It may be destroyed anywhere, also inside its own
-// batch function or by a caller it resumed; a worker that does so is not waited for. If the execution
-// context goes first, what waits is destroyed uncalled (a blocked get() fails with operation_aborted);
-// the Batcher can then only be destroyed.
+// batch function or by a caller it resumed; if that is on one of its own workers, it does not wait, and
+// they end when they are done. A batch function must not outlive what it refers to, then.
+//
+// Execution contexts that go first. If it is the Batcher's own, all that waits is destroyed uncalled (a
+// blocked get() fails with operation_aborted); the Batcher can then only be destroyed. If it is that of
+// callers, they are destroyed uncalled, whether their items wait or run; the others go on. An
+// asynchronous function that is destroyed before its end on its own fails its batch with
+// operation_aborted. (An executor that cannot be asked never to block, as any_completion_executor, is not
+// watched: its context has to outlive the call.)
 #pragma once
 
 #include <batcher/batch_function.hpp>

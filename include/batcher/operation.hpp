@@ -8,8 +8,10 @@
 //
 // Lifetime: the Batcher must still exist when the operation is started. Afterwards it may be destroyed;
 // see batcher.hpp. A started call that is suspended in a coroutine frame may be destroyed with the frame
-// at any time: an item that waits leaves the queue, the result of one that runs is dropped. (If its value
-// is being moved into its batch at that moment by another thread, the destructor waits for that.)
+// at any time: an item that waits leaves the queue, the result of one that runs is dropped. (If another
+// thread is just moving its value into its batch, or posting its result, the destructor waits for that.)
+// As with any coroutine, whoever destroys it has to know that it is still suspended: on the executor it
+// resumes on, or while nothing runs there.
 #pragma once
 
 #include <batcher/detail/asio.hpp>
@@ -37,8 +39,8 @@ private:
     friend class Operation;
 
     ResumeOn(typename Request::engine_type& engine, typename Request::payload_type&& payload,
-             asio::any_io_executor executor)
-        : engine_(&engine), payload_(std::move(payload)), executor_(std::move(executor)) {}
+             const asio::any_io_executor& executor)
+        : engine_(&engine), payload_(std::move(payload)), executor_(executor) {}
 
     typename Request::engine_type* engine_;
     typename Request::payload_type payload_;
@@ -71,8 +73,8 @@ public:
 
     // The same, resuming on `executor`. The wait counts as no work there: it does not keep a run() of
     // that context from returning.
-    ResumeOn<Request> resume_on(asio::any_io_executor executor) && {
-        return {*engine_, std::move(payload_), std::move(executor)};
+    ResumeOn<Request> resume_on(const asio::any_io_executor& executor) && {
+        return {*engine_, std::move(payload_), executor};
     }
 
     // Blocks this thread until the result is there; returns or throws it. Not to be called on a thread

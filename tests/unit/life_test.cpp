@@ -152,7 +152,8 @@ TEST_CASE("a drain can be cancelled, and a caller that waits for one destroyed")
 }
 
 TEST_CASE(
-    "destroying the Batcher: what waits fails, what runs still gets its result; nothing blocks") {
+    "destroying the Batcher: what waits fails, what runs still gets its result, and nothing "
+    "blocks") {
     aio::io_context context;
     Gate gate(context);
     auto batcher = std::make_unique<ManualBatcher>(context, gate.doubling(),
@@ -267,7 +268,7 @@ TEST_CASE("the Batcher may be destroyed inside its own batch function") {
     }
 }
 
-TEST_CASE("a stopped context keeps what waits; restarted, it goes on") {
+TEST_CASE("a stopped context keeps what waits and goes on when restarted") {
     aio::io_context context;
     batching::Batcher batcher{context, identity};
     Reply<int> reply;

@@ -117,7 +117,7 @@ public:
     }
 
     // The owner of an item that was accepted destroys it: afterwards nobody refers to it.
-    void withdraw(item_type& item) noexcept {
+    BATCHER_NOINLINE void withdraw(item_type& item) noexcept {
         std::unique_lock lock(mutex_);
         loaded_.wait(lock, [&] { return !loading(item); });
         wait_until_sent(item, lock);

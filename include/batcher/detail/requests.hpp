@@ -50,13 +50,15 @@ public:
         this->queued_at = engine_type::now();
         this->life(Life::waiting);
         const Admission admission = engine.submit(*this, *this, 1);
-        if (admission != Admission::accepted) reject(engine, admission);
+        if (admission != Admission::accepted) [[unlikely]]
+            reject(engine, admission);
     }
 
     Out take() { return this->outcome().take(this->index); }
 
     void withdraw() noexcept {
-        if (this->pending()) engine_->withdraw(*this);
+        if (this->pending()) [[unlikely]]
+            engine_->withdraw(*this);
     }
 
     std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
@@ -74,7 +76,7 @@ protected:
     ~ProcessRequest() = default;
 
 private:
-    void reject(engine_type& engine, Admission admission) {
+    BATCHER_NOINLINE void reject(engine_type& engine, Admission admission) {
         auto delivery = engine.failing(engine.rejection(admission, 1));
         this->index = 0;
         delivery->add(*this);

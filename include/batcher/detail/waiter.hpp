@@ -59,7 +59,10 @@ public:
     // Relaxed: what orders the accesses is the Engine's lock, or the post that hands back.
     Life life() const noexcept { return life_.load(std::memory_order_relaxed); }
     void life(Life to) noexcept { life_.store(to, std::memory_order_relaxed); }
-    bool pending() const noexcept { return life() != Life::made && life() != Life::done; }
+    bool pending() const noexcept {
+        const Life now = life();
+        return now != Life::made && now != Life::done;
+    }
 
 protected:
     ~Waiter() = default;
