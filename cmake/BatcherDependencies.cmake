@@ -8,9 +8,8 @@
 # set, as a variable or in the environment, else where the compiler looks anyway.
 function(batcher_find_asio)
     set(oldest 1.22.1)
-    set(advice "Install it (Debian: apt-get install libasio-dev; macOS: brew install asio; vcpkg, Conan: asio), name \
-the directory of another one with -DASIO_ROOT=<directory>, or let CMake download it with \
--DBATCHER_FETCH_DEPENDENCIES=ON.")
+    set(advice "Install it (Debian: apt-get install libasio-dev; macOS: brew install asio; vcpkg, Conan: asio) or \
+name the directory of another one with -DASIO_ROOT=<directory>.${batcher_download}")
     set(root ${ASIO_ROOT} $ENV{ASIO_ROOT})
 
     if(NOT TARGET asio::asio AND NOT TARGET asio AND NOT root)
@@ -111,8 +110,8 @@ function(batcher_find_fmt)
             set(found "found is ${fmt_CONSIDERED_VERSIONS} in ${fmt_CONSIDERED_CONFIGS}")
         endif()
         set(BATCHER_PROBLEM "batcher needs fmt 9 or newer, and ${found}. Install it (Debian: apt-get install \
-libfmt-dev; macOS: brew install fmt; vcpkg, Conan: fmt), name its directory with -Dfmt_ROOT=<directory>, or let CMake \
-download it with -DBATCHER_FETCH_DEPENDENCIES=ON." PARENT_SCOPE)
+libfmt-dev; macOS: brew install fmt; vcpkg, Conan: fmt) or name its directory with \
+-Dfmt_ROOT=<directory>.${batcher_download}" PARENT_SCOPE)
         return()
     endif()
     add_library(batcher::fmt INTERFACE IMPORTED GLOBAL)
@@ -120,6 +119,10 @@ download it with -DBATCHER_FETCH_DEPENDENCIES=ON." PARENT_SCOPE)
 endfunction()
 
 set(BATCHER_PROBLEM "")
+set(batcher_download "")  # the installed package downloads nothing
+if(NOT CMAKE_FIND_PACKAGE_NAME STREQUAL "batcher")
+    set(batcher_download " CMake downloads it with -DBATCHER_FETCH_DEPENDENCIES=ON.")
+endif()
 if(NOT TARGET batcher::asio)
     if(BATCHER_USE_BOOST_ASIO)
         batcher_find_boost_asio()

@@ -36,7 +36,8 @@ endfunction()
 file(WRITE ${consumers}/old/include/asio/version.hpp "#define ASIO_VERSION 101801\n")
 add_refusal_test(old_asio ${consumers}/old
     "Asio 1\\.22\\.1 or newer, and the one in .*/old/include is 1\\.18\\.1\\. Install it")
-add_refusal_test(no_asio ${consumers}/none "Asio 1\\.22\\.1 or newer, and there is none in ASIO_ROOT, .*/none\\. Install it")
+add_refusal_test(no_asio ${consumers}/none
+    "Asio 1\\.22\\.1 or newer, and there is none in ASIO_ROOT, .*/none\\. Install it")
 
 # Downloaded dependencies, without the download: the machine's headers lie where the downloads would be unpacked.
 if(NOT BATCHER_USE_BOOST_ASIO AND TARGET fmt::fmt-header-only)

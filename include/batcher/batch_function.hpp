@@ -174,6 +174,14 @@ struct Deduced {
     using out = std::remove_pointer_t<typename types::second_type>;
 };
 
+// The same for `Batcher batcher{where, function}`; nothing if `where` is neither executor nor context,
+// since clang 14 looks here before it looks at constraints.
+template <class Where, class F>
+struct DeducedOn {};
+template <class Where, class F>
+    requires ExecutionContext<Where> || Executor<Where>
+struct DeducedOn<Where, F> : Deduced<F> {};
+
 // ---- calling it ------------------------------------------------------------------------------------
 
 template <class F, class In>

@@ -243,11 +243,11 @@ Batcher(F, Options = {})
     -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
 
 template <detail::Executor Executor, class F>
-Batcher(Executor, F, Options = {})
-    -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
+Batcher(Executor, F, Options = {}) -> Batcher<typename detail::DeducedOn<Executor, F>::in,
+                                              typename detail::DeducedOn<Executor, F>::out>;
 
 template <detail::ExecutionContext Context, class F>
-Batcher(Context&, F, Options = {})
-    -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
+Batcher(Context&, F, Options = {}) -> Batcher<typename detail::DeducedOn<Context, F>::in,
+                                              typename detail::DeducedOn<Context, F>::out>;
 
 }  // namespace batching

@@ -79,10 +79,8 @@ TEST_CASE(
     CHECK(batching::Batcher{&by_value}.process(3).get() == 3);
     CHECK(batching::Batcher{by_noexcept}.process(3).get() == 3);
     check_doubles(std::function<Ints(Ints)>([](const Ints& items) { return doubled(items); }));
-    check_doubles([calls = 0](const Ints& items) mutable {
-        ++calls;
-        return doubled(items);
-    });
+    check_doubles(
+        [calls = 0](const Ints& items) mutable { return ++calls > 0 ? doubled(items) : Ints(); });
     check_doubles([model = std::make_unique<int>(2)](Ints items) {
         for (int& item : items) item *= *model;
         return items;

@@ -33,9 +33,9 @@ struct NoDefault {
 // A coroutine whose promise names an executor, as boost::cobalt's do.
 struct WithExecutor {
     struct promise_type {
-        // From the arguments of the coroutine, a lambda: itself, the executor, and others.
-        template <class Lambda, class... Args>
-        promise_type(Lambda&&, aio::any_io_executor e, Args&&...) : executor(std::move(e)) {}
+        // From the arguments of the coroutine, of which the executor is the first.
+        template <class... Args>
+        explicit promise_type(aio::any_io_executor e, Args&&...) : executor(std::move(e)) {}
         WithExecutor get_return_object() noexcept { return {}; }
         std::suspend_never initial_suspend() noexcept { return {}; }
         std::suspend_never final_suspend() noexcept { return {}; }
@@ -45,6 +45,12 @@ struct WithExecutor {
         aio::any_io_executor executor;
     };
 };
+
+WithExecutor call_on(aio::any_io_executor, batching::Batcher<int, int>& batcher, const Track& track,
+                     int& result, bool& here) {
+    result = co_await batcher.process(1);
+    here = track.here();
+}
 
 }  // namespace
 
@@ -230,10 +236,7 @@ TEST_CASE("a coroutine whose promise has get_executor() resumes there") {
     batching::Batcher batcher{functions, doubled};
     int result = 0;
     bool here = false;
-    [](aio::any_io_executor, auto& b, Track& t, int& r, bool& h) -> WithExecutor {
-        r = co_await b.process(1);
-        h = t.here();
-    }(tracked(callers, track), batcher, track, result, here);
+    call_on(tracked(callers, track), batcher, track, result, here);
     functions.run();
     CHECK(result == 0);
     callers.run();

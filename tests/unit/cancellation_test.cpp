@@ -210,7 +210,7 @@ TEST_CASE("a resumed caller may destroy another caller of the same batch") {
 TEST_CASE("an operation in a frame that is destroyed before it was awaited does nothing") {
     Fixture f;
     {
-        auto operation = f.batcher.process(1);
+        [[maybe_unused]] auto operation = f.batcher.process(1);
     }
     CHECK(f.batcher.stats().submitted == 0);
 }

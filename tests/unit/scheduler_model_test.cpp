@@ -245,9 +245,8 @@ private:
         collect();
         Formed formed;
         batching::detail::WaiterList<Call> taken;
-        formed.why = scheduler_.take(now_, taken, [&](Call& call) {
-            formed.ids.push_back(call.id);
-        });
+        formed.why =
+            scheduler_.take(now_, taken, [&](Call& call) { formed.ids.push_back(call.id); });
         for (const auto id : formed.ids) calls_.erase(id);
         trace("{} ns: a batch of {}", now_.time_since_epoch().count(), formed.ids.size());
         MUST(formed.ids.size() <= rules_.max_batch_size);

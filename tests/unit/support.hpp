@@ -114,10 +114,10 @@ struct Reply {
         try {
             if (error) std::rethrow_exception(error);
         } catch (const std::system_error& e) {
-            return e.code() == code;
+            if constexpr (requires { e.code() == code; }) return e.code() == code;
 #if defined(BATCHER_USE_BOOST_ASIO)
         } catch (const boost::system::system_error& e) {
-            return e.code() == code;
+            if constexpr (requires { e.code() == code; }) return e.code() == code;
 #endif
         } catch (...) {
             return false;
