@@ -28,7 +28,8 @@ add_consumer_test(FetchContent FetchContent ${flavour})
 
 # What is said when Asio is too old, and when there is none.
 function(add_refusal_test name asio_root sentence)
-    add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_SOURCE_DIR}/consumer -B ${consumers}/${name}
+    add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR}
+        -S ${CMAKE_CURRENT_SOURCE_DIR}/consumer -B ${consumers}/${name}
         ${options} -DBATCHER_FROM=add_subdirectory -DASIO_ROOT=${asio_root})
     string(REPLACE " " "[ \n]+" sentence "${sentence}")  # CMake breaks its messages into lines
     set_tests_properties(${name} PROPERTIES LABELS consumer TIMEOUT ${timeout} PASS_REGULAR_EXPRESSION "${sentence}")

@@ -325,11 +325,15 @@ private:
     }
 
     void perform(Actions& todo) {
+        start(todo);
+        if (todo.drained) send(shared_from_this(), todo.drained);
+    }
+
+    void start(Actions& todo) {
         while (slot_type* slot = todo.start) {
             todo.start = slot->next;
             asio::post(executor_, [self = shared(), slot] { self->run(*slot); });
         }
-        if (todo.drained) send(shared_from_this(), todo.drained);
     }
 
     // The arrivals, in their order, from the intake to the scheduler.
@@ -508,8 +512,9 @@ private:
         lock.unlock();
         const auto self = shared_from_this();
         const bool resumed_later = !delivery->elsewhere.empty();
+        start(todo);
         send_elsewhere(self, delivery);
-        perform(todo);
+        perform(todo);  // who waits for the drain comes after the last results
         if (delivery->here.waiters.empty()) {
             if (!resumed_later) rest();
         } else if (where == Where::on_executor) {

@@ -62,7 +62,7 @@ public:
         std::unique_lock lock(engine.mutex());
         engine.loaded().wait(lock, [this] { return request_ == nullptr || !request_->loading(); });
         if (request_ == nullptr) return;
-        if (const auto delivery = request_->cancel(type, lock)) {
+        if (const auto delivery = request_->cancel(type)) {
             engine.settle(std::move(lock));
             send(base, delivery);
         }

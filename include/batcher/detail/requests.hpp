@@ -5,7 +5,7 @@
 //     start()                    queues it; as its last act, since from then on it may be resumed and gone
 //     take()                     in resume(), or after it if the waiter still lives: the value, or throws
 //     withdraw()                 its owner destroys it, whatever its state
-//     cancel(type, lock)         under the engine's lock: true if it was released, to be sent after
+//     cancel(type)               under the engine's lock: what is to be sent after it, if it was released
 #pragma once
 
 #include <atomic>
@@ -61,7 +61,7 @@ public:
             engine_->withdraw(*this);
     }
 
-    std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
+    std::shared_ptr<Delivery> cancel(asio::cancellation_type type) {
         const bool runs = this->life() == Life::running;
         if (!(runs || this->life() == Life::waiting) || !releases(type, runs)) return nullptr;
         auto delivery = engine_->failing(operation_aborted());
@@ -147,7 +147,7 @@ public:
             engine_->withdraw_waiter(*this);  // settled by itself: empty, or not accepted
     }
 
-    std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
+    std::shared_ptr<Delivery> cancel(asio::cancellation_type type) {
         bool runs = false;
         bool open = false;
         for (Part& part : parts_) {
@@ -241,7 +241,7 @@ public:
         if (pending()) engine_->withdraw_waiter(*this);
     }
 
-    std::shared_ptr<Delivery> cancel(asio::cancellation_type type, std::unique_lock<std::mutex>&) {
+    std::shared_ptr<Delivery> cancel(asio::cancellation_type type) {
         if (life() != Life::waiting || !releases(type, false)) return nullptr;
         WaiterList<Waiter>::unlink(*this);
         error_ = operation_aborted();
