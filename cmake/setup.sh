@@ -68,7 +68,8 @@ build() {
 
 # run_tests PRESET [LABEL...]: all tests of a build, or those with one of the labels.
 run_tests() {
-    local preset=$1 IFS='|'
+    local preset=$1 labels
     shift
-    ctest --preset "$preset" ${1:+--label-regex "^($*)\$"}
+    labels=$(IFS='|' && echo "$*")
+    ctest --preset "$preset" ${labels:+--label-regex "^($labels)\$"}
 }
