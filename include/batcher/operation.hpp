@@ -15,42 +15,44 @@
 #pragma once
 
 #include <batcher/detail/asio.hpp>
-#include <batcher/detail/awaitable_hook.hpp>
+#include <batcher/detail/awaitable_waiter.hpp>
 #include <batcher/detail/blocking_waiter.hpp>
-#include <batcher/detail/coroutine_waiter.hpp>
+#include <batcher/detail/frame_waiter.hpp>
 #include <batcher/detail/handler_waiter.hpp>
 #include <batcher/detail/requests.hpp>
+#include <concepts>
 #include <type_traits>
 #include <utility>
 
 namespace batching {
 
-// An operation that says where its coroutine resumes.
+// An operation whose coroutine resumes where resume_on() said. Movable until it is awaited.
 template <class Request>
 class [[nodiscard]] ResumeOn {
 public:
+    ResumeOn(ResumeOn&&) = default;
+    ResumeOn& operator=(ResumeOn&&) = delete;
+
     // `co_await` in any coroutine but asio::awaitable, which has an executor of its own.
-    detail::CoroutineWaiter<Request> operator co_await() && {
-        return {*engine_, std::move(payload_), &executor_};
+    detail::FrameAwaiter<Request> operator co_await() && noexcept {
+        return detail::FrameAwaiter<Request>(waiter_);
     }
 
 private:
     template <class R>
     friend class Operation;
 
-    ResumeOn(typename Request::engine_type& engine, typename Request::payload_type&& payload,
-             const asio::any_io_executor& executor)
-        : engine_(&engine), payload_(std::move(payload)), executor_(executor) {}
+    ResumeOn(typename Request::engine_type& engine, typename Request::payload_type&& payload)
+        : waiter_(engine, std::move(payload)) {}
 
-    typename Request::engine_type* engine_;
-    typename Request::payload_type payload_;
-    asio::any_io_executor executor_;
+    detail::AwaitableWaiter<Request> waiter_;
 };
 
 template <class Request>
 class [[nodiscard]] Operation
-    : public detail::AwaitableHook<Operation<Request>, typename Request::value_type> {
-    using Hook = detail::AwaitableHook<Operation<Request>, typename Request::value_type>;
+    : public ResumeOn<Request>,
+      public asio::awaitable<detail::OperationTag<Request>, asio::any_io_executor> {
+    using Hook = asio::awaitable<detail::OperationTag<Request>, asio::any_io_executor>;
 
 public:
     using value_type = typename Request::value_type;
@@ -60,37 +62,38 @@ public:
 
     Operation(Operation&& other) noexcept(
         std::is_nothrow_move_constructible_v<typename Request::payload_type>)
-        : Hook(this), engine_(other.engine_), payload_(std::move(other.payload_)) {}
+        : ResumeOn<Request>(std::move(other)), Hook(this->waiter_) {}
     Operation& operator=(Operation&&) = delete;
 
     // Waits in the caller's coroutine frame; nothing is allocated. The coroutine resumes on its promise's
-    // get_executor() if that exists, else on the Batcher's executor (or worker); always as if posted.
-    // (An asio::awaitable waits as an Asio handler does, and resumes on its own executor.)
-    // Errors are thrown.
-    detail::CoroutineWaiter<Request> operator co_await() && {
-        return {*engine_, std::move(payload_)};
-    }
+    // get_executor() if that exists, else on the Batcher's executor (or worker); always as if posted. An
+    // asio::awaitable resumes on its own executor, and its cancellation applies. Errors are thrown.
+    using ResumeOn<Request>::operator co_await;
 
-    // The same, resuming on `executor`. The wait counts as no work there: it does not keep a run() of
-    // that context from returning.
-    ResumeOn<Request> resume_on(const asio::any_io_executor& executor) && {
-        return {*engine_, std::move(payload_), executor};
+    // The same, resuming on `executor`: any that converts to any_io_executor. The wait counts as no work
+    // there: it does not keep a run() of that context from returning. Allocates if it is not that of an
+    // io_context or of the Batcher. The result is this operation itself.
+    template <class Executor>
+        requires std::convertible_to<Executor, asio::any_io_executor>
+    ResumeOn<Request>&& resume_on(const Executor& executor) && {
+        this->waiter_.go_home_to(executor);
+        return std::move(*this);
     }
 
     // Blocks this thread until the result is there; returns or throws it. Not to be called on a thread
     // that the batch function, or the Batcher's executor, needs in order to run: it would wait for itself.
     value_type get() && {
-        return detail::BlockingWaiter<Request>(*engine_, std::move(payload_)).get();
+        return detail::BlockingWaiter<Request>(engine(), this->waiter_.payload()).get();
     }
 
     // Starts it with any Asio completion token. The handler is called as if posted to its associated
     // executor (by default the Batcher's), allocates with its associated allocator and is cancelled
     // through its associated slot.
     template <BATCHER_ASIO_TOKEN_FOR(signature) Token>
-        requires(!(detail::needs_awaitable_hook<value_type> && detail::is_probe<Token>))
+        requires(!detail::is_probe<Token>)
     auto operator()(Token&& token) && {
-        return asio::async_initiate<Token, signature>(Initiation(*engine_), token,
-                                                      std::move(payload_));
+        return asio::async_initiate<Token, signature>(Initiation(engine()), token,
+                                                      this->waiter_.payload());
     }
 
 private:
@@ -115,10 +118,9 @@ private:
     };
 
     Operation(typename Request::engine_type& engine, typename Request::payload_type&& payload)
-        : Hook(this), engine_(&engine), payload_(std::move(payload)) {}
+        : ResumeOn<Request>(engine, std::move(payload)), Hook(this->waiter_) {}
 
-    typename Request::engine_type* engine_;
-    typename Request::payload_type payload_;
+    typename Request::engine_type& engine() const noexcept { return this->waiter_.engine(); }
 };
 
 }  // namespace batching

@@ -33,7 +33,6 @@ using Duration = FakeClock::duration;
 struct Call : batching::detail::Link {
     int id = 0;
     Time queued_at{};
-    std::uint64_t ticket = 0;
 };
 using Scheduler = batching::detail::Scheduler<Call, FakeClock>;
 
@@ -75,8 +74,12 @@ struct Model {
         ++running;
         return formed;
     }
-    void flush() {
-        for (Entry& entry : queue) entry.flushed = true;
+    void flush() { flush(queue.size()); }
+    void flush(std::size_t oldest) {
+        for (std::size_t i = 0; i < oldest; ++i) queue[i].flushed = true;
+    }
+    bool last_flushed_is_among(std::size_t oldest) const {
+        return queue.front().flushed && (queue.size() == oldest || !queue[oldest].flushed);
     }
     void remove(int id) {
         queue.erase(std::find_if(queue.begin(), queue.end(), [&](auto& e) { return e.id == id; }));
@@ -245,13 +248,25 @@ private:
         collect();
         Formed formed;
         batching::detail::WaiterList<Call> taken;
-        formed.why =
+        const auto [why, flushed] =
             scheduler_.take(now_, taken, [&](Call& call) { formed.ids.push_back(call.id); });
+        formed.why = why;
+        if (why == Left::full && random_.one_in(4)) return put_back(taken, formed, flushed);
         for (const auto id : formed.ids) calls_.erase(id);
         trace("{} ns: a batch of {}", now_.time_since_epoch().count(), formed.ids.size());
         MUST(formed.ids.size() <= rules_.max_batch_size);
         MUST(formed.ids.empty() == (formed.why == Left::none));
         MUST(formed == model_.form(now_));
+        look();
+    }
+
+    void put_back(batching::detail::WaiterList<Call>& taken, const Formed& formed, bool flushed) {
+        trace("{} ns: put back", now_.time_since_epoch().count());
+        MUST(formed == Model(model_).form(now_));
+        MUST(flushed == model_.last_flushed_is_among(formed.ids.size()));
+        if (flushed) model_.flush(formed.ids.size());
+        scheduler_.put_back(taken, formed.ids.size(), flushed);
+        ++starting_;
         look();
     }
 

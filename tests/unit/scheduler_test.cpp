@@ -14,7 +14,6 @@ using namespace std::chrono_literals;
 
 struct TestItem : Link {
     std::chrono::steady_clock::time_point queued_at{};
-    std::uint64_t ticket = 0;
     int id = 0;
 };
 
@@ -44,7 +43,7 @@ struct Fixture {
     std::vector<int> take() {
         std::vector<int> ids;
         batching::detail::WaiterList<TestItem> taken;
-        left = scheduler.take(now, taken, [&](TestItem& item) { ids.push_back(item.id); });
+        left = scheduler.take(now, taken, [&](TestItem& item) { ids.push_back(item.id); }).why;
         return ids;
     }
 

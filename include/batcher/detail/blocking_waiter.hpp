@@ -2,6 +2,8 @@
 #pragma once
 
 #include <batcher/detail/asio.hpp>
+#include <batcher/detail/home.hpp>
+#include <batcher/detail/waiter.hpp>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -19,10 +21,12 @@ class BlockingWaiter final : public Request {
 public:
     BlockingWaiter(typename Request::engine_type& engine, typename Request::payload_type&& payload)
         : Request(engine, std::move(payload)) {
-        this->direct = true;
+        this->kind = &kind_of<BlockingWaiter, false>;
+        this->home = &anywhere;
     }
 
     Value get() {
+        this->prepare();
         this->start();
         std::unique_lock lock(mutex_);
         done_.wait(lock, [this] { return error_ || value_; });
@@ -31,9 +35,8 @@ public:
         if constexpr (!std::is_void_v<Value>) return std::move(*value_);
     }
 
-private:
     // Here the value is taken by the thread that resumes, as the outcome does not live longer.
-    void resume() override {
+    void resume() {
         const std::lock_guard lock(mutex_);
         try {
             if constexpr (std::is_void_v<Value>) {
@@ -48,12 +51,13 @@ private:
         done_.notify_one();  // under the lock: the waiter is gone as soon as get() sees the value
     }
 
-    void abandon() noexcept override {
+    void abandon() noexcept {
         const std::lock_guard lock(mutex_);
         error_ = std::make_exception_ptr(system_error(asio::error::operation_aborted));
         done_.notify_one();
     }
 
+private:
     std::mutex mutex_;
     std::condition_variable done_;
     std::optional<std::conditional_t<std::is_void_v<Value>, std::monostate, Value>> value_;

@@ -16,24 +16,65 @@
 
 namespace batching::detail {
 
+// How far the batch that a delivery is for has come. Deliveries without a batch are settled when made.
+enum class Phase : std::uint8_t {
+    formed,   // its items are chosen, and waiting: it can be put back until it runs
+    loading,  // the values of its items are being moved out, without a lock: nobody may leave it
+    running,  // the batch function is called
+    settled  // the results or errors of those in it are decided and on their way to their executors
+};
+
 class Delivery {
 public:
     struct Group {
-        asio::any_io_executor executor;
+        Home home;  // a copy, as the waiter that brought it may go
         WaiterList<Waiter> waiters;
     };
 
-    explicit Delivery(EngineBase& engine) noexcept : engine_(engine) {}
+    explicit Delivery(Phase p) noexcept : phase(p) {}
     Delivery(const Delivery&) = delete;
     Delivery& operator=(const Delivery&) = delete;
 
-    // The waiter's result is decided. Under the engine's lock if the waiter was ever handed in.
+    // Under the engine's lock if the waiter was ever handed in.
     void add(Waiter& waiter) {
-        waiter.life(Life::settled);
-        waiter.carrier = this;
-        list_for(waiter).push_back(waiter);
+        carry(waiter);
+        list_for(waiter.home).push_back(waiter);
     }
 
+    // Waiters that are marked by carry() already; `mixed`: not all of them have the same home. Neighbours
+    // that go home together move together.
+    template <class T>
+    void add_carried(WaiterList<T>& waiters, bool mixed) {
+        while (!waiters.empty()) {
+            T& first = waiters.front();
+            T* last = &waiters.back();
+            if (mixed) last = last_of_neighbours(waiters, first);
+            list_for(first.home).splice(first, *last);
+        }
+    }
+    void carry(Waiter& waiter) noexcept {
+        waiter.life(Life::carried);
+        waiter.carrier = this;
+        ++size;
+    }
+
+    // Calls `visit` with each list of waiters.
+    template <class Visit>
+    void for_each_list(Visit visit) {
+        visit(direct);
+        visit(here.waiters);
+        for (auto& group : elsewhere) visit(group.waiters);
+    }
+
+    // Its results are decided: from now on `engine` has those that go elsewhere to send.
+    void settle(EngineBase& engine) noexcept {
+        phase = Phase::settled;
+        elsewhere.remove_if([](const Group& group) { return group.waiters.empty(); });
+        for (std::size_t n = elsewhere.size(); n > 0; --n) engine.sending();
+    }
+
+    Phase phase;
+    std::size_t size = 0;       // waiters in it
     WaiterList<Waiter> direct;  // to be resumed on any thread
     Group here;                 // on the Batcher's own executor (not named in the group)
     std::list<Group> elsewhere;
@@ -42,32 +83,39 @@ protected:
     ~Delivery() = default;
 
 private:
-    WaiterList<Waiter>& list_for(const Waiter& waiter) {
-        if (waiter.direct) return direct;
-        if (waiter.home == nullptr) return here.waiters;
+    template <class T>
+    static T* last_of_neighbours(const WaiterList<T>& waiters, T& first) noexcept {
+        T* last = &first;
+        T* next = waiters.after(first);
+        for (; next != nullptr && next->home == first.home; next = waiters.after(*next))
+            last = next;
+        return last;
+    }
+
+    WaiterList<Waiter>& list_for(const Home* home) {
+        if (home == nullptr) return here.waiters;
+        if (home == &anywhere) return direct;
         // The latest groups first. After 16 it is cheaper to post once more than to go on comparing.
         std::size_t compared = 0;
         for (auto group = elsewhere.rbegin(); group != elsewhere.rend() && compared < 16; ++group) {
-            if (group->executor == *waiter.home) return group->waiters;
+            if (same_home(&group->home, home)) return group->waiters;
             ++compared;
         }
-        elsewhere.emplace_back().executor = *waiter.home;
-        engine_.sending();
+        elsewhere.emplace_back().home = *home;
         return elsewhere.back().waiters;
     }
-
-    EngineBase& engine_;
 };
 
 // Waiters that need nothing but to be resumed.
 struct PlainDelivery final : Delivery {
-    using Delivery::Delivery;
+    PlainDelivery() noexcept : Delivery(Phase::settled) {}
 };
 
 // Waiters that find their results in the outcome of a batch.
 template <class Out>
 struct BatchDelivery final : Delivery {
-    BatchDelivery(EngineBase& engine, Outcome<Out> o) : Delivery(engine), outcome(std::move(o)) {}
+    explicit BatchDelivery(Phase p) noexcept : Delivery(p) {}
+    explicit BatchDelivery(Outcome<Out> o) : Delivery(Phase::settled), outcome(std::move(o)) {}
     Outcome<Out> outcome;
 };
 
@@ -76,11 +124,12 @@ struct BatchDelivery final : Delivery {
 inline void abandon_all(EngineBase& engine, WaiterList<Waiter>& waiters) noexcept {
     for (std::unique_lock lock(engine.mutex()); Waiter* waiter = waiters.pop_front();) {
         waiter->life(Life::done);
-        if (waiter->in_frame) {
-            waiter->abandon();
+        const Kind& kind = *waiter->kind;
+        if (kind.in_frame) {
+            kind.abandon(*waiter);
         } else {
             lock.unlock();
-            waiter->abandon();
+            kind.abandon(*waiter);
             lock.lock();
         }
     }
@@ -120,14 +169,11 @@ private:
         const Burst burst;
         auto& waiters = group_->waiters;
         try {
-            while (Waiter* waiter = waiters.pop_front()) {
-                waiter->life(Life::done);
-                waiter->resume();
-            }
+            while (Waiter* waiter = waiters.pop_front()) waiter->hand_back();
         } catch (...) {
             if (!waiters.empty()) {
                 const bool here = group_ == &delivery->here;
-                asio::post(here ? engine->executor() : *waiters.front().home,
+                asio::post(here ? engine->executor() : waiters.front().home->executor,
                            HandBack(engine, delivery, *group_));
             }
             throw;
@@ -143,15 +189,12 @@ private:
 inline void send_elsewhere(const std::shared_ptr<EngineBase>& engine,
                            const std::shared_ptr<Delivery>& delivery) {
     for (auto& group : delivery->elsewhere) {
-        // Exchanged, as it may count as outstanding work, and the delivery lives on for other groups.
-        asio::post(std::exchange(group.executor, asio::any_io_executor()),
+        // Exchanged, as its context may be gone after sent(), while the delivery lives on for others.
+        asio::post(std::exchange(group.home.executor, asio::any_io_executor()),
                    HandBack(engine, delivery, group));
         engine->sent();
     }
-    while (Waiter* waiter = delivery->direct.pop_front()) {
-        waiter->life(Life::done);
-        waiter->resume();
-    }
+    while (Waiter* waiter = delivery->direct.pop_front()) waiter->hand_back();
 }
 
 // Sends off everybody, from any thread.

@@ -28,6 +28,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -83,7 +84,7 @@ public:
 
     // To be called once, before anything else; apart from the constructor, as it shares the engine.
     void open() {
-        watch(executor_);
+        move_in();
         look(Clock::now());
     }
 
@@ -137,16 +138,14 @@ public:
     // ---- cancellation, under the lock that is passed -------------------------------------------------
 
     // An item's value is being moved; wait for `loaded()` before touching the item.
-    bool loading(const item_type& item) const noexcept {
-        return item.life() == Life::running && item.slot->loading;
-    }
+    bool loading(const item_type& item) const noexcept { return item.is(Phase::loading); }
     std::condition_variable& loaded() noexcept { return loaded_; }
 
     // The item stops waiting or running and fails with operation_aborted in `delivery`.
     void release(item_type& item, BatchDelivery<Out>& delivery) {
         take_out(item);
         ++stats_.cancelled;
-        deliver(item, 0, delivery);
+        deliver(item, delivery);
     }
 
     // Unlocks, and does what follows from the changes made.
@@ -186,14 +185,14 @@ public:
     void cancel() {
         auto delivery = failing(operation_aborted());
         std::unique_lock lock(mutex_);
-        collect();
         WaiterList<item_type> items;
-        scheduler_.remove_all(items);
+        remove_waiting(items);
         while (item_type* item = items.pop_front()) {
             dismiss(1);
             ++stats_.cancelled;
-            deliver(*item, 0, *delivery);
+            deliver(*item, *delivery);
         }
+        delivery->settle(*this);
         settle(std::move(lock));
         send(shared_from_this(), delivery);
     }
@@ -204,6 +203,7 @@ public:
         Stats stats = stats_;
         stats.submitted = scheduler_.submitted();
         stats.waiting = scheduler_.waiting();
+        for (const auto& slot : slots_) stats.waiting += is_formed(slot) ? slot.size : 0;
         stats.rejected = rejected_.load(std::memory_order_relaxed);
         settle(std::move(lock));
         return stats;
@@ -217,7 +217,7 @@ public:
 
     // A delivery in which everybody gets this error.
     std::shared_ptr<BatchDelivery<Out>> failing(std::exception_ptr error) {
-        return std::make_shared<BatchDelivery<Out>>(*this, Outcome<Out>(std::move(error)));
+        return std::make_shared<BatchDelivery<Out>>(Outcome<Out>(std::move(error)));
     }
 
     void abandon(asio::execution_context& context) noexcept override {
@@ -239,10 +239,10 @@ public:
 private:
     // What advance() decided, to be done without the lock.
     struct Actions {
-        slot_type* start = nullptr;  // a list
+        slot_type* start = nullptr;  // a list, in the order of formation
         std::shared_ptr<Delivery> drained;
     };
-    enum class Where : std::uint8_t { on_executor, anywhere };
+    enum class Where : std::uint8_t { on_executor, elsewhere };
 
     using scheduler_type = Scheduler<item_type, Clock>;
     using timer_type =
@@ -305,20 +305,25 @@ private:
 
     Actions advance(time_point now) {
         Actions todo;
+        slot_type** last = &todo.start;
         for (;;) {
             collect();
             const auto decision = scheduler_.decide(now);
             if (decision.start) {
                 slot_type* slot = idle_slot();
-                slot->next = std::exchange(todo.start, slot);
+                if (forms_early && scheduler_.ripe()) form(*slot, now);
+                slot->next = nullptr;
+                *last = slot;
+                last = &slot->next;
                 continue;
             }
             if (decision.wake_at) arm(*decision.wake_at);
             if (intake_.watch(decision.wanted) || decision.wanted == 0) break;
         }
         if (scheduler_.idle() && !drains_.empty()) {
-            todo.drained = std::make_shared<PlainDelivery>(*this);
+            todo.drained = std::make_shared<PlainDelivery>();
             while (Waiter* waiter = drains_.pop_front()) todo.drained->add(*waiter);
+            todo.drained->settle(*this);
         }
         may_rest_.store(scheduler_.idle() && (armed_for_ || closed_), std::memory_order_relaxed);
         return todo;
@@ -385,16 +390,28 @@ private:
 
     // ---- a batch --------------------------------------------------------------------------------------
 
+    // A full batch is formed as soon as it may start, by the thread that saw it full and has its items at
+    // hand: it cannot become larger. (If one of them leaves before it runs, it is put back.) That needs
+    // values that can be moved with the lock held, that is, without running user code.
+    static constexpr bool forms_early = std::is_trivially_copyable_v<In>;
+
     void run(slot_type& slot) {
         std::unique_lock lock(mutex_);
-        collect();
-        slot.started = Clock::now();
-        const bool formed = form(slot);
-        Actions todo = advance(slot.started);
+        const time_point now = Clock::now();
+        Actions todo;
+        if (is_formed(slot)) {
+            begin(slot, now);
+        } else {
+            collect();
+            if (form(slot, now)) begin(slot, now);
+            todo = advance(now);
+        }
+        const bool loads = slot.batch && slot.batch->phase == Phase::loading;
+        const bool runs = slot.batch != nullptr;
         lock.unlock();
         perform(todo);
-        if (!formed) return;
-        std::exception_ptr error = load(slot);
+        if (!runs) return;
+        const std::exception_ptr error = loads ? load(slot) : nullptr;
         if (error || slot.inputs.empty()) {
             finish(slot, Outcome<Out>(error), Where::on_executor);
         } else {
@@ -402,19 +419,51 @@ private:
         }
     }
 
-    bool form(slot_type& slot) {
-        WaitTimes waits(stats_.wait_time, slot.started);
+    static bool is_formed(const slot_type& slot) noexcept {
+        return slot.batch && slot.batch->phase == Phase::formed;
+    }
+
+    // Chooses the items of a batch. False, and the slot is idle again, if there are none.
+    bool form(slot_type& slot, time_point now) {
+        slot.batch = std::make_shared<BatchDelivery<Out>>(Phase::formed);
+        slot.formed = ++formed_;
         slot.size = 0;
-        const Left left = scheduler_.take(slot.started, slot.items, [&](item_type& item) {
-            waits.record(item.queued_at);
-            item.life(Life::running);
-            item.slot = &slot;
-            ++slot.size;
+        slot.mixed = false;
+        slot.queued_at.clear();
+        if constexpr (forms_early) slot.inputs.reserve(scheduler_.next_size());
+        const Home* home = nullptr;
+        const auto taken = scheduler_.take(now, slot.items, [&](item_type& item) {
+            if (slot.size == 0) home = item.home;
+            slot.mixed |= item.home != home;
+            slot.batch->carry(item);
+            item.index = static_cast<std::uint32_t>(slot.size++);
+            note_queued_at(slot, item.queued_at);
+            if constexpr (forms_early) slot.inputs.push_back(item.input);
         });
-        switch (left) {
+        if (taken.why == Left::none) {
+            slot.batch.reset();
+            idle_.push_back(&slot);
+            return false;
+        }
+        slot.why = taken.why;
+        slot.flushed = taken.flushed;
+        if constexpr (forms_early) slot.batch->add_carried(slot.items, slot.mixed);
+        return true;
+    }
+
+    // Its items no longer wait.
+    void begin(slot_type& slot, time_point now) {
+        slot.batch->phase = forms_early ? Phase::running : Phase::loading;
+        slot.started = now;
+        dismiss(slot.size);
+        stats_.running += slot.size;
+        stats_.batch_size.record(slot.size);
+        for (const auto& [queued_at, items] : slot.queued_at) {
+            stats_.wait_time.record(nanoseconds(now - queued_at), items);
+        }
+        switch (slot.why) {
             case Left::none:
-                idle_.push_back(&slot);
-                return false;
+                break;
             case Left::full:
                 ++stats_.batches_full;
                 break;
@@ -425,41 +474,49 @@ private:
                 ++stats_.batches_flushed;
                 break;
         }
-        dismiss(slot.size);
-        stats_.running += slot.size;
-        stats_.batch_size.record(slot.size);
-        slot.loading = true;
-        return true;
     }
 
-    // Records the waits of a batch's items; those queued at the same time as one.
-    class WaitTimes {
-    public:
-        WaitTimes(Distribution<std::chrono::nanoseconds>& distribution, time_point now) noexcept
-            : distribution_(distribution), now_(now) {}
-        ~WaitTimes() { flush(); }
-        WaitTimes(const WaitTimes&) = delete;
-        WaitTimes& operator=(const WaitTimes&) = delete;
+    // Items queued at the same time are recorded as one.
+    static void note_queued_at(slot_type& slot, time_point queued_at) {
+        if (slot.queued_at.empty() || slot.queued_at.back().first != queued_at) {
+            slot.queued_at.emplace_back(queued_at, 0);
+        }
+        ++slot.queued_at.back().second;
+    }
 
-        void record(time_point queued_at) noexcept {
-            if (queued_at != queued_at_) {
-                flush();
-                queued_at_ = queued_at;
+    // The items of a batch that was formed early wait again, each in its place.
+    void put_back(slot_type& slot) noexcept {
+        slot.batch->for_each_list([&](WaiterList<Waiter>& waiters) {
+            item_type* next = slot.items.empty() ? nullptr : &slot.items.front();
+            while (auto* item = static_cast<item_type*>(waiters.pop_front())) {
+                while (next != nullptr && next->index < item->index) next = slot.items.after(*next);
+                slot.items.insert_before(next, *item);
             }
-            ++items_;
+        });
+        slot.items.for_each([](item_type& item) { item.life(Life::waiting); });
+        scheduler_.put_back(slot.items, slot.size, slot.flushed);
+        slot.inputs.clear();
+        slot.batch.reset();
+    }
+    // It and all that were formed after it, the latest first, so that the oldest items end up in front.
+    void put_back_from(std::uint64_t formed) noexcept {
+        for (;;) {
+            slot_type* latest = nullptr;
+            for (auto& slot : slots_) {
+                if (!is_formed(slot) || slot.formed < formed) continue;
+                if (latest == nullptr || slot.formed > latest->formed) latest = &slot;
+            }
+            if (latest == nullptr) return;
+            put_back(*latest);
         }
+    }
 
-    private:
-        void flush() noexcept {
-            if (items_ != 0) distribution_.record(nanoseconds(now_ - queued_at_), items_);
-            items_ = 0;
-        }
-
-        Distribution<std::chrono::nanoseconds>& distribution_;
-        time_point now_;
-        time_point queued_at_{};
-        std::uint64_t items_ = 0;
-    };
+    // Everything that waits leaves the queue.
+    void remove_waiting(WaiterList<item_type>& items) noexcept {
+        collect();
+        put_back_from(0);
+        scheduler_.remove_all(items);
+    }
 
     // Moves the items' values out of their callers' frames. The callers cannot leave meanwhile. An item
     // whose move throws fails alone; what is returned fails the batch.
@@ -471,7 +528,7 @@ private:
             slot.items.for_each([&](item_type& item) {
                 try {
                     slot.inputs.push_back(std::move(item.input));
-                    item.index = slot.inputs.size() - 1;
+                    item.index = static_cast<std::uint32_t>(slot.inputs.size() - 1);
                 } catch (...) {
                     failed.emplace_back(&item, std::current_exception());
                 }
@@ -482,7 +539,8 @@ private:
         std::vector<std::shared_ptr<Delivery>> deliveries;
         {
             const std::lock_guard lock(mutex_);
-            slot.loading = false;
+            slot.batch->add_carried(slot.items, slot.mixed);
+            slot.batch->phase = Phase::running;
             for (auto& [item, why] : failed) deliveries.push_back(fail_alone(*item, why));
         }
         loaded_.notify_all();
@@ -494,22 +552,26 @@ private:
         auto delivery = failing(why);
         take_out(item);
         ++stats_.failed;
-        deliver(item, 0, *delivery);
+        deliver(item, *delivery);
+        delivery->settle(*this);
         return delivery;
     }
 
     // The batch function is done.
     void finish(slot_type& slot, Outcome<Out> outcome, Where where) {
         slot.inputs.clear();
-        const auto delivery = std::make_shared<BatchDelivery<Out>>(*this, std::move(outcome));
         std::unique_lock lock(mutex_);
         const time_point now = Clock::now();
-        settle_all(slot, *delivery);
+        auto batch = std::move(slot.batch);
+        batch->outcome = std::move(outcome);
+        batch->settle(*this);
+        count(*batch);
         stats_.run_time.record(nanoseconds(now - slot.started));
         scheduler_.finished();
         idle_.push_back(&slot);
         Actions todo = advance(now);
         lock.unlock();
+        const std::shared_ptr<Delivery> delivery = std::move(batch);
         const auto self = shared_from_this();
         const bool resumed_later = !delivery->elsewhere.empty();
         start(todo);
@@ -530,42 +592,38 @@ private:
         {
             const std::lock_guard lock(mutex_);
             if (!executor_) {
-                while (item_type* item = slot.items.pop_front()) {
-                    --stats_.running;
-                    ++stats_.cancelled;
-                    orphan(*item, orphans);
-                }
+                stats_.running -= slot.batch->size;
+                stats_.cancelled += slot.batch->size;
+                slot.batch->for_each_list([&](auto& waiters) { orphans.splice(waiters); });
+                slot.batch->phase = Phase::settled;
             }
         }
-        if (executor()) return finish(slot, Outcome<Out>(operation_aborted()), Where::anywhere);
+        if (executor()) return finish(slot, Outcome<Out>(operation_aborted()), Where::elsewhere);
         abandon_all(*this, orphans);
     }
 
-    // The callers of a batch that still wait get their places in its delivery.
-    void settle_all(slot_type& slot, BatchDelivery<Out>& delivery) {
-        std::size_t items = 0;
+    // How those of its callers that still wait have fared.
+    void count(BatchDelivery<Out>& batch) noexcept {
         std::size_t values = 0;
-        slot.items.for_each([&](item_type& item) {
-            ++items;
-            values += delivery.outcome.has_value(item.index) ? 1 : 0;
-            if (item.home == nullptr && !item.direct) [[likely]] {
-                item.carrier = &delivery;
-                item.life(Life::settled);  // and stays in this list, which is spliced below
-            } else {
-                WaiterList<item_type>::unlink(item);
-                delivery.add(item);
-            }
-        });
-        delivery.here.waiters.splice(slot.items);
-        stats_.running -= items;
+        if (batch.outcome.has_values()) {
+            values = batch.size;
+        } else if (!batch.outcome.has_error()) {
+            batch.for_each_list([&](WaiterList<Waiter>& waiters) {
+                waiters.for_each([&](Waiter& waiter) {
+                    const auto& item = static_cast<const item_type&>(waiter);
+                    values += batch.outcome.has_value(item.index) ? 1 : 0;
+                });
+            });
+        }
+        stats_.running -= batch.size;
         stats_.completed += values;
-        stats_.failed += items - values;
+        stats_.failed += batch.size - values;
     }
 
     void abandon_locked(WaiterList<Waiter>& orphans) noexcept {
         close_locked();
         WaiterList<item_type> items;
-        scheduler_.remove_all(items);
+        remove_waiting(items);
         while (item_type* item = items.pop_front()) {
             ++stats_.cancelled;
             orphan(*item, orphans);
@@ -578,23 +636,35 @@ private:
     void abandon_guests_locked(const asio::execution_context& context,
                                std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) {
         loaded_.wait(lock, [&] {
-            return std::none_of(slots_.begin(), slots_.end(),
-                                [](const auto& s) { return s.loading; });
+            return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) {
+                return slot.batch && slot.batch->phase == Phase::loading;
+            });
         });
-        const auto is_guest = [&](Waiter& waiter) {
-            return waiter.home != nullptr && &context_of(*waiter.home) == &context;
+        const auto is_guest = [&](const Home* home) {
+            return home != nullptr && home->context == &context;
         };
-        const auto take_items = [&](item_type& item) {
-            if (!is_guest(item)) return;
+        collect();
+        put_back_from(0);
+        scheduler_.for_each([&](item_type& item) {
+            if (!is_guest(item.home)) return;
             take_out(item);
             ++stats_.cancelled;
             orphan(item, orphans);
-        };
-        collect();
-        scheduler_.for_each(take_items);
-        for (auto& slot : slots_) slot.items.for_each(take_items);
+        });
+        for (auto& slot : slots_) {
+            if (!slot.batch) continue;
+            slot.batch->elsewhere.remove_if([&](Delivery::Group& group) {
+                if (!is_guest(&group.home)) return false;
+                group.waiters.for_each([&](Waiter& waiter) {
+                    take_out(static_cast<item_type&>(waiter));
+                    ++stats_.cancelled;
+                    orphan(waiter, orphans);
+                });
+                return true;
+            });
+        }
         drains_.for_each([&](Waiter& drain) {
-            if (!is_guest(drain)) return;
+            if (!is_guest(drain.home)) return;
             WaiterList<Waiter>::unlink(drain);
             orphan(drain, orphans);
         });
@@ -603,20 +673,22 @@ private:
     // A settled waiter of another executor is about to be posted there: that must come first, since its
     // owner may go on to destroy the executor's context.
     void wait_until_sent(const Waiter& waiter, std::unique_lock<std::mutex>& lock) const noexcept {
-        if (waiter.life() != Life::settled || waiter.home == nullptr) return;
+        if (waiter.life() != Life::carried || waiter.carrier->phase != Phase::settled) return;
+        if (waiter.home == nullptr) return;
         lock.unlock();
         EngineBase::wait_until_sent();
         lock.lock();
     }
     using EngineBase::wait_until_sent;
 
-    static void orphan(Waiter& waiter, WaiterList<Waiter>& orphans) noexcept {
-        waiter.life(Life::settled);
+    void orphan(Waiter& waiter, WaiterList<Waiter>& orphans) noexcept {
+        waiter.carrier = &nowhere_;
+        waiter.life(Life::carried);
         orphans.push_back(waiter);
     }
 
-    static void deliver(item_type& item, std::size_t index, BatchDelivery<Out>& delivery) {
-        item.index = index;
+    static void deliver(item_type& item, BatchDelivery<Out>& delivery) {
+        item.index = 0;
         delivery.add(item);
     }
 
@@ -628,18 +700,28 @@ private:
                 scheduler_.remove(item);
                 dismiss(1);
                 return true;
-            case Life::running:
-                WaiterList<item_type>::unlink(item);
-                --stats_.running;
-                return true;
-            case Life::settled:
-                WaiterList<Waiter>::unlink(item);
-                return false;
+            case Life::carried:
+                return take_out_carried(item);
             case Life::made:
             case Life::done:
                 break;
         }
         return false;
+    }
+
+    bool take_out_carried(item_type& item) noexcept {
+        BatchDelivery<Out>& batch = item.batch();
+        if (batch.phase == Phase::formed) {
+            const auto slot = std::find_if(slots_.begin(), slots_.end(),
+                                           [&](const auto& s) { return s.batch.get() == &batch; });
+            put_back_from(slot->formed);
+            return take_out(item);
+        }
+        WaiterList<Waiter>::unlink(item);
+        if (batch.phase == Phase::settled) return false;
+        --batch.size;
+        --stats_.running;
+        return true;
     }
 
     static std::chrono::nanoseconds nanoseconds(typename Clock::duration d) {
@@ -658,6 +740,8 @@ private:
     // Under the lock:
     scheduler_type scheduler_;
     std::deque<slot_type> slots_;
+    std::uint64_t formed_ = 0;  // batches so far
+    PlainDelivery nowhere_;     // of those who are being abandoned
     std::vector<slot_type*> idle_;
     WaiterList<Waiter> drains_;
     std::optional<timer_type> timer_;

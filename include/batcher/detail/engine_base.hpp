@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <batcher/detail/asio.hpp>
+#include <batcher/detail/home.hpp>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -25,10 +26,26 @@ public:
     // Guards everything that is not atomic. Never held while user code runs.
     std::mutex& mutex() noexcept { return mutex_; }
 
-    // Has the context of an executor that somebody wants to resume on tell when it goes. Cheap for the
-    // contexts that are known, of which there are few.
-    void watch(const asio::any_io_executor& home) {
-        asio::execution_context& context = context_of(home);
+    // The home of those who want to resume on an executor. True: it is `home` (null: the Batcher's own).
+    // False: who asks needs a Home of its own, and to have its context watched.
+    bool find_home(const HomeTable::executor_type& executor, const Home*& home) {
+        home = homes_.find(executor);
+        if (home == nullptr) {
+            home = add_home(executor);
+            if (home == nullptr) return false;
+        }
+        if (home == batchers_home_) home = nullptr;
+        return true;
+    }
+    bool find_home(const asio::any_io_executor& executor, const Home*& home) {
+        if (const auto* plain = HomeTable::plain(executor)) return find_home(*plain, home);
+        home = nullptr;
+        return executor == executor_;
+    }
+
+    // Has a context on which somebody wants to resume tell when it goes. Cheap for those that are known,
+    // of which there are few.
+    void watch(asio::execution_context& context) {
         for (const auto& known : known_contexts_) {
             if (known.load(std::memory_order_relaxed) == &context) return;
         }
@@ -55,12 +72,13 @@ public:
 protected:
     explicit EngineBase(asio::any_io_executor executor) : executor_(std::move(executor)) {}
 
-    static asio::execution_context& context_of(const asio::any_io_executor& executor) {
-        return asio::query(executor, asio::execution::context_as_t<asio::execution_context&>());
+    // To be called once; apart from the constructor, as it shares the engine.
+    void move_in() {
+        watch(context_of(executor_));
+        if (const auto* plain = HomeTable::plain(executor_)) batchers_home_ = add_home(*plain);
     }
-
-    void watch_new(asio::execution_context& context);
     void forget(const asio::execution_context& context) noexcept {
+        homes_.forget(context);
         for (auto& known : known_contexts_) {
             if (known.load(std::memory_order_relaxed) == &context) known = nullptr;
         }
@@ -70,7 +88,12 @@ protected:
     asio::any_io_executor executor_;
 
 private:
+    void watch_new(asio::execution_context& context);
+    const Home* add_home(const HomeTable::executor_type& executor);
+
     std::array<std::atomic<asio::execution_context*>, 8> known_contexts_{};
+    HomeTable homes_;
+    const Home* batchers_home_ = nullptr;  // if it has one in the table
     std::atomic<std::size_t> unsent_{0};
 };
 
@@ -113,6 +136,15 @@ inline void EngineBase::watch_new(asio::execution_context& context) {
         known.store(&context, std::memory_order_relaxed);
         return;
     }
+}
+
+inline const Home* EngineBase::add_home(const HomeTable::executor_type& executor) {
+    auto& context = asio::query(executor, asio::execution::context);
+    if (!(executor == static_cast<asio::io_context&>(context).get_executor())) return nullptr;
+    watch(context);
+    const std::lock_guard lock(mutex_);
+    const Home* const known = homes_.find(executor);
+    return known != nullptr ? known : homes_.add(executor);
 }
 
 }  // namespace batching::detail

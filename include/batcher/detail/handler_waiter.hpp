@@ -5,7 +5,9 @@
 #pragma once
 
 #include <batcher/detail/asio.hpp>
-#include <batcher/detail/delivery.hpp>
+#include <batcher/detail/cancellation.hpp>
+#include <batcher/detail/home.hpp>
+#include <batcher/detail/waiter.hpp>
 #include <concepts>
 #include <exception>
 #include <memory>
@@ -34,63 +36,45 @@ struct Completion<void> {
     using signature = void(std::exception_ptr);
 };
 
-// What is put into a cancellation slot. The slot may outlive the waiter and the other way round, and
-// signals may come from any thread: each side forgets the other under the engine's lock.
-template <class Request>
-class Canceller {
-public:
-    explicit Canceller(Request& request, Canceller*& back) noexcept
-        : engine_(request.engine().weak_from_this()), request_(&request), back_(&back) {
-        back = this;
-    }
-    Canceller(const Canceller&) = delete;
-    Canceller& operator=(const Canceller&) = delete;
-    ~Canceller() {
-        if (const auto engine = engine_.lock()) {
-            const std::lock_guard lock(engine->mutex());
-            if (request_ != nullptr) *back_ = nullptr;
-        }
-    }
-
-    // The request is done. Under the lock.
-    void forget() noexcept { request_ = nullptr; }
-
-    void operator()(asio::cancellation_type type) {
-        const auto base = engine_.lock();
-        if (!base) return;
-        auto& engine = static_cast<typename Request::engine_type&>(*base);
-        std::unique_lock lock(engine.mutex());
-        engine.loaded().wait(lock, [this] { return request_ == nullptr || !request_->loading(); });
-        if (request_ == nullptr) return;
-        if (const auto delivery = request_->cancel(type)) {
-            engine.settle(std::move(lock));
-            send(base, delivery);
-        }
-    }
-
-private:
-    std::weak_ptr<EngineBase> engine_;
-    Request* request_;
-    Canceller** back_;
-};
-
 template <class Executor>
 concept Groupable = std::convertible_to<Executor, asio::any_io_executor> &&
                     asio::can_require_v<Executor, asio::execution::blocking_t::never_t>;
 
-// The handler's executor, with outstanding work; empty if it is the Batcher's own, whose work the engine
-// accounts for.
-template <Groupable Executor>
-std::optional<asio::any_io_executor> home_of(const Executor& executor,
-                                             const asio::any_io_executor& batchers) {
-    const asio::any_io_executor& any = executor;  // a copy only if it is of another type
-    if (any == batchers) return std::nullopt;
-    return asio::prefer(any, asio::execution::outstanding_work_t::tracked);
-}
+// Outstanding work on the executor of a handler, for as long as it waits; and its home.
 template <class Executor>
-auto home_of(const Executor& executor, const asio::any_io_executor&) {
-    return asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
-}
+class HandlerWork {
+public:
+    // An executor that cannot be asked never to block, as any_completion_executor: the handler is
+    // dispatched to it, one by one.
+    HandlerWork(const Executor& executor, EngineBase&, Waiter&)
+        : tracked_(asio::prefer(executor, asio::execution::outstanding_work_t::tracked)) {}
+    const auto& executor() const noexcept { return tracked_; }
+
+private:
+    std::decay_t<decltype(asio::prefer(std::declval<const Executor&>(),
+                                       asio::execution::outstanding_work_t::tracked))>
+        tracked_;
+};
+
+template <Groupable Executor>
+class HandlerWork<Executor> {
+public:
+    // None on the Batcher's own executor, whose work the engine accounts for.
+    HandlerWork(const Executor& executor, EngineBase& engine, Waiter& waiter) {
+        if (!engine.find_home(executor, waiter.home)) {
+            home_ = std::make_unique<Home>(executor);
+            waiter.home = home_.get();
+            engine.watch(*home_->context);
+        }
+        if (waiter.home != nullptr) {
+            work_ = asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
+        }
+    }
+
+private:
+    asio::any_io_executor work_;
+    std::unique_ptr<Home> home_;
+};
 
 template <class Request, class Handler>
 class HandlerWaiter final : public Request {
@@ -119,26 +103,18 @@ public:
                   typename Request::payload_type&& payload)
         : Request(engine, std::move(payload)),
           handler_(std::move(handler)),
-          home_(home_of(asio::get_associated_executor(handler_, engine.executor()),
-                        engine.executor())) {
-        if constexpr (Groupable<Executor>) {
-            if (home_) {
-                this->home = &*home_;
-                engine.watch(*home_);
-            }
-        }
-        auto cancellation = asio::get_associated_cancellation_slot(handler_);
-        cancellable_ = cancellation.is_connected();
-        if (cancellable_) cancellation.template emplace<Canceller<Request>>(*this, canceller_);
+          work_(asio::get_associated_executor(handler_, engine.executor()), engine, *this) {
+        this->kind = &kind_of<HandlerWaiter, false>;
+        this->prepare();
+        cancellation_.connect(asio::get_associated_cancellation_slot(handler_), *this);
     }
 
     ~HandlerWaiter() = default;
 
-private:
-    void resume() override {
-        forget_canceller();
+    void resume() {
+        cancellation_.forget(this->engine());
         Handler handler(std::move(handler_));
-        auto executor = std::move(home_);
+        auto work = std::move(work_);
         if constexpr (std::is_void_v<Value>) {
             std::exception_ptr error;
             try {
@@ -147,7 +123,7 @@ private:
                 error = std::current_exception();
             }
             free(handler);
-            call(executor, std::move(handler), std::move(error));
+            call(work, std::move(handler), std::move(error));
         } else {
             std::exception_ptr error;
             std::optional<Value> value;
@@ -158,37 +134,33 @@ private:
             }
             free(handler);
             if constexpr (std::default_initializable<Value>) {
-                call(executor, std::move(handler), std::move(error),
+                call(work, std::move(handler), std::move(error),
                      value ? std::move(*value) : Value());
             } else {
-                call(executor, std::move(handler), std::move(error), std::move(value));
+                call(work, std::move(handler), std::move(error), std::move(value));
             }
         }
     }
 
-    void abandon() noexcept override {
-        forget_canceller();
+    void abandon() noexcept {
+        cancellation_.forget(this->engine());
         Handler handler(std::move(handler_));
         free(handler);
     }
 
-    template <class Home, class... Args>
-    static void call([[maybe_unused]] const Home& executor, Handler&& handler, Args... args) {
+private:
+    using Work = HandlerWork<Executor>;
+
+    template <class... Args>
+    static void call([[maybe_unused]] const Work& work, Handler&& handler, Args... args) {
         if constexpr (Groupable<Executor>) {
             std::move(handler)(std::move(args)...);
         } else {
-            // An executor that cannot be asked never to block, as any_completion_executor.
-            asio::dispatch(executor, [handler = std::move(handler),
-                                      args = std::tuple(std::move(args)...)]() mutable {
+            asio::dispatch(work.executor(), [handler = std::move(handler),
+                                             args = std::tuple(std::move(args)...)]() mutable {
                 std::apply(std::move(handler), std::move(args));
             });
         }
-    }
-
-    void forget_canceller() noexcept {
-        if (!cancellable_) return;
-        const std::lock_guard lock(this->engine().mutex());
-        if (canceller_ != nullptr) canceller_->forget();
     }
 
     void free(const Handler& handler) noexcept {
@@ -198,10 +170,8 @@ private:
     }
 
     Handler handler_;
-    decltype(home_of(std::declval<const Executor&>(),
-                     std::declval<const asio::any_io_executor&>())) home_;
-    bool cancellable_ = false;
-    Canceller<Request>* canceller_ = nullptr;  // null once the slot has dropped it; under the lock
+    Work work_;
+    Cancellation<Request> cancellation_;
 };
 
 }  // namespace batching::detail

@@ -3,9 +3,11 @@
 
 #include <batcher/detail/delivery.hpp>
 #include <batcher/detail/outcome.hpp>
+#include <batcher/detail/scheduler.hpp>
 #include <batcher/detail/waiter.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -19,11 +21,17 @@ template <class In, class Out, class Clock>
 struct Slot {
     explicit Slot(std::size_t i) : index(i) {}
 
-    std::size_t index;                       // also of the replica that runs it
-    WaiterList<Item<In, Out, Clock>> items;  // whose callers still wait
-    std::vector<In> inputs;                  // what the batch function is called with
-    std::size_t size = 0;                    // when it was formed
-    bool loading = false;  // their values are being moved into `inputs`, without a lock
+    std::size_t index;                          // also of the replica that runs it
+    std::vector<In> inputs;                     // what the batch function is called with
+    std::shared_ptr<BatchDelivery<Out>> batch;  // from when it is formed until it is settled
+    WaiterList<Item<In, Out, Clock>> items;     // in their order, until their values are loaded
+    std::uint64_t formed = 0;                   // which one it was
+    std::size_t size = 0;                       // when it was formed
+    Left why = Left::none;                      // it left
+    bool mixed = false;                         // its callers resume in different places
+    bool flushed = false;                       // it includes the last item that was flushed
+    // When its items were queued, and how many at each time.
+    std::vector<std::pair<typename Clock::time_point, std::size_t>> queued_at;
     typename Clock::time_point started{};
     Slot* next = nullptr;  // of those about to start
 };
@@ -33,19 +41,22 @@ struct Item : Waiter {
     explicit Item(In in) : input(std::move(in)) {}
 
     In input;
-    union {
-        std::uint64_t ticket = 0;  // while waiting: its place in arrival order
-        std::size_t index;         // then: its place in its batch
-    };
-    union {
-        typename Clock::time_point queued_at{};  // while waiting
-        Slot<In, Out, Clock>* slot;              // while running
-    };
+    std::uint32_t index = 0;  // in the outcome of its batch
+    typename Clock::time_point queued_at{};
 
-    // Once settled.
-    Outcome<Out>& outcome() const noexcept {
-        return static_cast<BatchDelivery<Out>*>(this->carrier)->outcome;
+    // While it is carried.
+    BatchDelivery<Out>& batch() const noexcept {
+        return *static_cast<BatchDelivery<Out>*>(this->carrier);
     }
+    bool is(Phase phase) const noexcept {
+        return this->life() == Life::carried && this->carrier->phase == phase;
+    }
+
+    bool waits() const noexcept { return this->life() == Life::waiting || is(Phase::formed); }
+    bool runs() const noexcept { return is(Phase::loading) || is(Phase::running); }
+
+    // Its result, once.
+    Out take() { return batch().outcome.take(index); }
 
 protected:
     ~Item() = default;

@@ -33,12 +33,12 @@ public:
         hold(items, std::move(values));
     }
 
-    // Whether item `index` gets a value.
+    // Every item gets a value; every one gets the same error; or each what is in its Result.
+    bool has_values() const noexcept { return std::holds_alternative<Values>(state_); }
+    bool has_error() const noexcept { return std::holds_alternative<std::exception_ptr>(state_); }
     bool has_value(std::size_t index) const noexcept {
-        if (std::holds_alternative<Values>(state_)) [[likely]]
-            return true;
         const auto* results = std::get_if<Results>(&state_);
-        return results != nullptr && (*results)[index].has_value();
+        return results != nullptr ? (*results)[index].has_value() : has_values();
     }
 
     // The value of item `index`, to be taken once; throws its exception if it has one.

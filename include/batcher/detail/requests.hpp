@@ -1,7 +1,9 @@
 // Requests: what can be asked of an Engine, each with the same interface to those who wait for it
-// (coroutine_waiter.hpp, handler_waiter.hpp, blocking_waiter.hpp derive from a request):
+// (frame_waiter.hpp, handler_waiter.hpp, blocking_waiter.hpp derive from a request):
 //
 //     Request(engine, payload)   nothing is queued yet
+//     payload()                  what it was made with, until it is prepared
+//     prepare()                  what of starting it may fail
 //     start()                    queues it; as its last act, since from then on it may be resumed and gone
 //     take()                     in resume(), or after it if the waiter still lives: the value, or throws
 //     withdraw()                 its owner destroys it, whatever its state
@@ -45,6 +47,10 @@ public:
     ProcessRequest(engine_type& engine, In&& item)
         : Item<In, Out, Clock>(std::move(item)), engine_(&engine) {}
 
+    payload_type&& payload() noexcept { return std::move(this->input); }
+
+    void prepare() noexcept {}
+
     BATCHER_NOINLINE void start() {
         engine_type& engine = *engine_;
         this->queued_at = engine_type::now();
@@ -54,18 +60,17 @@ public:
             reject(engine, admission);
     }
 
-    Out take() { return this->outcome().take(this->index); }
-
     void withdraw() noexcept {
         if (this->pending()) [[unlikely]]
             engine_->withdraw(*this);
     }
 
     std::shared_ptr<Delivery> cancel(asio::cancellation_type type) {
-        const bool runs = this->life() == Life::running;
-        if (!(runs || this->life() == Life::waiting) || !releases(type, runs)) return nullptr;
+        const bool runs = this->runs();
+        if (!(runs || this->waits()) || !releases(type, runs)) return nullptr;
         auto delivery = engine_->failing(operation_aborted());
         engine_->release(*this, *delivery);
+        delivery->settle(*engine_);
         return delivery;
     }
     bool loading() const noexcept { return engine_->loading(*this); }
@@ -80,6 +85,7 @@ private:
         auto delivery = engine.failing(engine.rejection(admission, 1));
         this->index = 0;
         delivery->add(*this);
+        delivery->settle(engine);
         send(engine.shared_from_this(), delivery);
     }
 
@@ -99,10 +105,16 @@ public:
     using value_type = Values;
 
     ProcessManyRequest(engine_type& engine, std::vector<In>&& items)
-        : engine_(&engine), parts_left_(items.size()) {
-        for (std::size_t i = 0; i < items.size(); ++i) {
-            parts_.emplace_back(*this, In(std::move(items[i])));
+        : engine_(&engine), items_(std::move(items)) {}
+
+    payload_type&& payload() noexcept { return std::move(items_); }
+
+    void prepare() {
+        for (std::size_t i = 0; i < items_.size(); ++i) {
+            parts_.emplace_back(*this, In(std::move(items_[i])));  // no In&: of bools there is none
         }
+        items_.clear();
+        parts_left_ = parts_.size();
     }
 
     BATCHER_NOINLINE void start() {
@@ -111,9 +123,8 @@ public:
         const auto now = engine_type::now();
         Part* newest = nullptr;
         for (Part& part : parts_) {
+            part.kind = kind->in_frame ? &kind_of<Part, true> : &kind_of<Part, false>;
             part.home = home;
-            part.direct = direct;
-            part.in_frame = in_frame;
             part.queued_at = now;
             part.life(Life::waiting);
             part.next = std::exchange(newest, &part);
@@ -150,17 +161,16 @@ public:
     std::shared_ptr<Delivery> cancel(asio::cancellation_type type) {
         bool runs = false;
         bool open = false;
-        for (Part& part : parts_) {
-            runs |= part.life() >= Life::running;
-            open |= part.life() == Life::waiting || part.life() == Life::running;
+        for (const Part& part : parts_) {
+            runs |= part.life() == Life::done || (part.life() == Life::carried && !part.waits());
+            open |= part.waits() || part.runs();
         }
         if (!open || !releases(type, runs)) return nullptr;
         auto delivery = engine_->failing(operation_aborted());
         for (Part& part : parts_) {
-            if (part.life() == Life::waiting || part.life() == Life::running) {
-                engine_->release(part, *delivery);
-            }
+            if (part.waits() || part.runs()) engine_->release(part, *delivery);
         }
+        delivery->settle(*engine_);
         return delivery;
     }
     bool loading() const noexcept {
@@ -179,23 +189,25 @@ private:
     struct Part final : Item<In, Out, Clock> {
         Part(ProcessManyRequest& w, In&& item) : Item<In, Out, Clock>(std::move(item)), whole(w) {}
 
-        void resume() override {
+        void resume() {
             try {
                 if constexpr (std::is_void_v<Out>) {
-                    this->outcome().take(this->index);
+                    this->take();
                 } else {
-                    result.emplace(this->outcome().take(this->index));
+                    result.emplace(this->take());
                 }
             } catch (...) {
                 error = std::current_exception();
             }
             if (whole.parts_left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-            if (whole.orphaned_.load(std::memory_order_relaxed)) return whole.abandon();
-            whole.resume();
+            if (whole.orphaned_.load(std::memory_order_relaxed)) return whole.kind->abandon(whole);
+            whole.kind->resume(whole);
         }
-        void abandon() noexcept override {
+        void abandon() noexcept {
             whole.orphaned_.store(true, std::memory_order_relaxed);
-            if (whole.parts_left_.fetch_sub(1, std::memory_order_acq_rel) == 1) whole.abandon();
+            if (whole.parts_left_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+                whole.kind->abandon(whole);
+            }
         }
 
         ProcessManyRequest& whole;
@@ -206,13 +218,15 @@ private:
     // Without any part in the queue.
     void settle(engine_type& engine, std::exception_ptr error) {
         error_ = std::move(error);
-        auto delivery = std::make_shared<PlainDelivery>(engine);
+        auto delivery = std::make_shared<PlainDelivery>();
         delivery->add(*this);
+        delivery->settle(engine);
         send(engine.shared_from_this(), delivery);
     }
 
     engine_type* engine_;
-    std::atomic<std::size_t> parts_left_;
+    std::vector<In> items_;  // until it is started
+    std::atomic<std::size_t> parts_left_{0};
     std::atomic<bool> orphaned_{false};
     std::deque<Part> parts_;  // they do not move
     std::exception_ptr error_;
@@ -227,6 +241,10 @@ public:
     using value_type = void;
 
     DrainRequest(engine_type& engine, payload_type&&) : engine_(&engine) {}
+
+    payload_type&& payload() noexcept { return std::move(nothing_); }
+
+    void prepare() noexcept {}
 
     BATCHER_NOINLINE void start() {
         engine_type& engine = *engine_;
@@ -245,8 +263,9 @@ public:
         if (life() != Life::waiting || !releases(type, false)) return nullptr;
         WaiterList<Waiter>::unlink(*this);
         error_ = operation_aborted();
-        auto delivery = std::make_shared<PlainDelivery>(*engine_);
+        auto delivery = std::make_shared<PlainDelivery>();
         delivery->add(*this);
+        delivery->settle(*engine_);
         return delivery;
     }
     bool loading() const noexcept { return false; }
@@ -259,6 +278,7 @@ protected:
 private:
     engine_type* engine_;
     std::exception_ptr error_;
+    [[no_unique_address]] payload_type nothing_;
 };
 
 }  // namespace batching::detail

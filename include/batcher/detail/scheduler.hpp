@@ -5,6 +5,7 @@
 //
 //     submit, remove, flush, close, finished  ->  decide(now)  ->  start a batch / look again at / after
 //     take(now)  ->  the items of a started batch, formed at the last moment
+//     put_back  ->  it did not run yet, and is to be formed again
 //
 // The order of service belongs to this class alone: deadlines, priorities, weights or keys would change
 // submit() and take(), and nothing outside.
@@ -14,7 +15,6 @@
 #include <batcher/detail/waiter.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 
 namespace batching::detail {
@@ -22,8 +22,7 @@ namespace batching::detail {
 // Why a batch left; none: it did not.
 enum class Left : std::uint8_t { none, full, timeout, flushed };
 
-// `Item` is a Link with `queued_at` (Clock::time_point) and `ticket` (std::uint64_t, set here; the same
-// for items that were submitted together).
+// `Item` is a Link with `queued_at` (Clock::time_point).
 template <class Item, class Clock>
 class Scheduler {
 public:
@@ -48,25 +47,26 @@ public:
     // submitted before. O(n).
     void submit(Link* newest) noexcept {
         if (newest == nullptr) return;
-        ++last_ticket_;
-        queue_.append_reversed(newest, [this](Item& item) {
-            item.ticket = last_ticket_;
-            ++waiting_;
-            ++submitted_;
-        });
+        std::size_t count = 0;
+        queue_.append_reversed(newest, [&](Item&) { ++count; });
+        waiting_ += count;
+        submitted_ += count;
     }
 
     // A waiting item leaves the queue; those behind it move up. O(1).
     void remove(Item& item) noexcept {
+        if (&item == last_flushed_) last_flushed_ = queue_.before(item);
         WaiterList<Item>::unlink(item);
         --waiting_;
     }
 
     // What waits now may leave in a batch that is not full.
-    void flush() noexcept { flushed_ = std::max(flushed_, last_ticket_); }
+    void flush() noexcept {
+        if (!queue_.empty()) last_flushed_ = &queue_.back();
+    }
 
     // From now on every waiting item may.
-    void close() noexcept { flushed_ = std::numeric_limits<std::uint64_t>::max(); }
+    void close() noexcept { closed_ = true; }
 
     // Calls `visit` with each waiting item; it may remove that item.
     template <class Visit>
@@ -78,6 +78,7 @@ public:
     void remove_all(WaiterList<Item>& to) noexcept {
         to.splice(queue_);
         waiting_ = 0;
+        last_flushed_ = nullptr;
     }
 
     // What to do now. To be called after every event above, until it no longer says `start`.
@@ -102,25 +103,51 @@ public:
         return decision;
     }
 
+    // Whether the batch that was just started may as well be formed at once: it is full, so it cannot
+    // become any larger, and no other has been started that will take the oldest items.
+    bool ripe() const noexcept { return full() && starting_ == 1; }
+
+    // How many items take() would take.
+    std::size_t next_size() const noexcept { return std::min(waiting_, rules_.max_batch_size); }
+
+    struct Taken {
+        Left why;      // Left::none: it does not leave, see take()
+        bool flushed;  // it includes the last item that was flushed
+    };
+
     // Forms a batch that decide() started: moves the oldest items, up to max_batch_size, to `batch`, and
     // calls `visit` with each. Left::none, and the slot is free again, if those it was started for have
     // been removed since.
     template <class Visit>
-    Left take(time_point now, WaiterList<Item>& batch, Visit visit) {
+    Taken take(time_point now, WaiterList<Item>& batch, Visit visit) {
         --starting_;
         if (!ready(now)) {
             --slots_taken_;
-            return Left::none;
+            return {Left::none, false};
         }
-        const Left why = waiting_ >= rules_.max_batch_size   ? Left::full
-                         : queue_.front().ticket <= flushed_ ? Left::flushed
-                                                             : Left::timeout;
-        std::size_t left = std::min(waiting_, rules_.max_batch_size);
+        const Left why = full() ? Left::full : flushed() ? Left::flushed : Left::timeout;
+        const Item* const last_flushed = last_flushed_;
+        std::size_t left = next_size();
         waiting_ -= left;
-        Item* item = &queue_.front();
-        for (visit(*item); --left != 0; visit(*item)) item = &queue_.next(*item);
-        batch.splice_front(queue_, *item);
-        return why;
+        Item& first = queue_.front();
+        Item* item = &first;
+        for (;;) {
+            visit(*item);
+            if (item == last_flushed) last_flushed_ = nullptr;
+            if (--left == 0) break;
+            item = queue_.after(*item);
+        }
+        batch.splice(first, *item);
+        return {why, last_flushed != nullptr && last_flushed_ == nullptr};
+    }
+
+    // The opposite of take(), for a batch of `count` items that does not run yet.
+    void put_back(WaiterList<Item>& batch, std::size_t count, bool flushed) noexcept {
+        ++starting_;
+        waiting_ += count;
+        // Those behind the last flushed item leave with it if need be: they were about to.
+        if (flushed && last_flushed_ == nullptr) last_flushed_ = &batch.back();
+        queue_.prepend(batch);
     }
 
     // A batch has run; its slot is free.
@@ -133,10 +160,13 @@ public:
 private:
     // Whether a batch may leave, given a slot.
     bool ready(time_point now) const noexcept {
-        if (waiting_ == 0) return false;
-        return waiting_ >= rules_.max_batch_size || queue_.front().ticket <= flushed_ ||
-               due(queue_.front()) <= now;
+        return waiting_ != 0 && (full() || flushed() || due(queue_.front()) <= now);
     }
+
+    bool full() const noexcept { return waiting_ >= rules_.max_batch_size; }
+
+    // Whether the oldest item may leave in a batch that is not full.
+    bool flushed() const noexcept { return closed_ || last_flushed_ != nullptr; }
 
     // When an item has waited long enough.
     time_point due(const Item& item) const noexcept {
@@ -154,10 +184,10 @@ private:
     WaiterList<Item> queue_;
     std::size_t waiting_ = 0;
     std::uint64_t submitted_ = 0;
-    std::uint64_t last_ticket_ = 0;
-    std::uint64_t flushed_ = 0;    // items up to this ticket may leave in a batch that is not full
-    std::size_t slots_taken_ = 0;  // running, or about to
-    std::size_t starting_ = 0;     // of these, started by decide() and not yet formed by take()
+    Item* last_flushed_ = nullptr;  // it and those before it may leave in a batch that is not full
+    bool closed_ = false;           // all may
+    std::size_t slots_taken_ = 0;   // running, or about to
+    std::size_t starting_ = 0;      // of these, started by decide() and not yet formed by take()
 };
 
 }  // namespace batching::detail

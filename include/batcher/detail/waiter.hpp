@@ -8,6 +8,7 @@
 #include <batcher/detail/asio.hpp>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 // A coroutine may be resumed and destroyed by another thread before the function that published it
 // returns; inlined into the coroutine, clang 14 would keep that function's locals in the frame.
@@ -23,12 +24,23 @@ namespace batching::detail {
 enum class Life : std::uint8_t {
     made,     // not handed in yet: only its owner knows it
     waiting,  // in the intake or in the scheduler's queue (a drain: until nothing waits or runs)
-    running,  // in a slot: the batch function is called with its item
-    settled,  // its result or error is decided and on its way to its executor
+    carried,  // in a Delivery, whose Phase says how far it is
     done      // handed back, or withdrawn by its owner
 };
 
 class Delivery;
+class Waiter;
+struct Home;
+
+// What a waiter is: how it is resumed. One static object for each kind, as a table of virtual functions.
+struct Kind {
+    // Hands the result over. Called once, on `home`; the waiter may be gone when it returns.
+    void (*resume)(Waiter&);
+    // Instead of resume(), when the executor to resume on is gone: frees what the library owns.
+    void (*abandon)(Waiter&) noexcept;
+    // True: it belongs to a frame that may be destroyed; abandon() is called under the Engine's lock.
+    bool in_frame;
+};
 
 struct Link {
     Link* prev = nullptr;
@@ -41,20 +53,12 @@ public:
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;
 
-    // Hands the result over. Called once, on `home`; the waiter may be gone when it returns.
-    virtual void resume() = 0;
-
-    // Instead of resume(), when the executor to resume on is gone: frees what the library owns.
-    virtual void abandon() noexcept = 0;
-
-    // The executor to resume on; null: the Batcher's own. Lives as long as the waiter waits.
-    asio::any_io_executor* home = nullptr;
-    // Once settled: what brings the result; lives until resume() returns.
+    // Set before it is handed in.
+    const Kind* kind = nullptr;
+    // Where to resume; null: on the Batcher's own executor. Lives as long as the waiter waits.
+    const Home* home = nullptr;
+    // Once carried: what brings the result; lives until resume() returns.
     Delivery* carrier = nullptr;
-    // True: resume() may be called on any thread (it only wakes a blocked one).
-    bool direct = false;
-    // True: it belongs to a frame that may be destroyed; abandon() is called under the Engine's lock.
-    bool in_frame = false;
 
     // Relaxed: what orders the accesses is the Engine's lock, or the post that hands back.
     Life life() const noexcept { return life_.load(std::memory_order_relaxed); }
@@ -64,12 +68,28 @@ public:
         return now != Life::made && now != Life::done;
     }
 
+    // With its last breath, as what it resumes may destroy it.
+    void hand_back() {
+        life(Life::done);
+        kind->resume(*this);
+    }
+
 protected:
     ~Waiter() = default;
 
 private:
     std::atomic<Life> life_{Life::made};
+
+protected:
+    // A waiter in a frame: `home` is where its caller wants to go, so that the coroutine is not asked.
+    bool home_chosen_ = false;
 };
+
+// The Kind of a class with resume() and abandon() of its own.
+template <class T, bool in_frame>
+inline constexpr Kind kind_of{[](Waiter& waiter) { static_cast<T&>(waiter).resume(); },
+                              [](Waiter& waiter) noexcept { static_cast<T&>(waiter).abandon(); },
+                              in_frame};
 
 // A circular list with a sentinel, so that a waiter can leave without knowing which list it is in.
 template <class T>
@@ -82,17 +102,23 @@ public:
     bool empty() const noexcept { return end_.next == &end_; }
     // Laundered, or g++ 12 at -O2 sees the sentinel in every waiter and warns of writes beyond it.
     T& front() const noexcept { return *std::launder(static_cast<T*>(end_.next)); }
+    T& back() const noexcept { return *std::launder(static_cast<T*>(end_.prev)); }
 
-    static T& next(T& waiter) noexcept {
-        return *std::launder(static_cast<T*>(static_cast<Link&>(waiter).next));
-    }
+    // The one after it, or null if it is the last.
+    T* after(T& waiter) const noexcept { return get(static_cast<Link&>(waiter).next); }
+    // The one before it, or null if it is the first.
+    T* before(T& waiter) const noexcept { return get(static_cast<Link&>(waiter).prev); }
 
-    void push_back(T& waiter) noexcept {
+    void push_back(T& waiter) noexcept { insert_before(nullptr, waiter); }
+
+    // Before `position`, or at the end if that is null.
+    void insert_before(T* position, T& waiter) noexcept {
+        Link& after = position == nullptr ? end_ : static_cast<Link&>(*position);
         Link& link = waiter;
-        link.prev = end_.prev;
-        link.next = &end_;
-        end_.prev->next = &link;
-        end_.prev = &link;
+        link.prev = after.prev;
+        link.next = &after;
+        after.prev->next = &link;
+        after.prev = &link;
     }
 
     T* pop_front() noexcept {
@@ -118,13 +144,22 @@ public:
         }
     }
 
-    // Moves the front of `other`, up to and with `last`, to the end of this list: O(1).
-    void splice_front(WaiterList& other, T& last) noexcept {
-        Link* const first = other.end_.next;
-        Link* const rest = static_cast<Link&>(last).next;
-        other.end_.next = rest;
-        rest->prev = &other.end_;
-        append(first, &last);
+    // Moves `first` to `last`, a part of another list, to the end of this one: O(1).
+    template <class Derived>
+    void splice(Derived& first, Derived& last) noexcept {
+        Link& from = first;
+        Link& to = last;
+        from.prev->next = to.next;
+        to.next->prev = from.prev;
+        append(&from, &to);
+    }
+
+    // Moves all of `other` to the front of this list: O(1).
+    void prepend(WaiterList& other) noexcept {
+        if (other.empty()) return;
+        WaiterList rest(std::move(*this));
+        splice(other);
+        splice(rest);
     }
 
     // Appends a chain that leads by `next` from the newest to the oldest, oldest first: O(n).
@@ -156,6 +191,10 @@ public:
 private:
     template <class>
     friend class WaiterList;
+
+    T* get(Link* link) const noexcept {
+        return link == &end_ ? nullptr : std::launder(static_cast<T*>(link));
+    }
 
     void reset() noexcept { end_.prev = end_.next = &end_; }
 

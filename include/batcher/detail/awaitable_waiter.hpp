@@ -1,0 +1,149 @@
+// AwaitableWaiter: `co_await operation` inside asio::awaitable, in the frame of the coroutine.
+//
+// Asio's own ways take an allocation or two: from use_awaitable a coroutine frame, from a completion
+// handler a place of its own. (And before 1.27 it awaits nothing but an asio::awaitable.) So the operation
+// derives from asio::awaitable<OperationTag<...>>, a specialisation of ours for a type of ours. It takes
+// along Asio's thread of coroutines, as Asio's own completion handlers do, waits in the frame as in that
+// of any other coroutine, and then lets that thread go on.
+//
+// It is for asio::awaitable<T> with its default executor.
+#pragma once
+
+#include <batcher/detail/asio.hpp>
+#include <batcher/detail/frame_waiter.hpp>
+#include <batcher/detail/waiter.hpp>
+#include <coroutine>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace batching::detail {
+
+template <class Request>
+struct OperationTag {};
+
+// Asio from 1.23 on asks whether an operation is callable with this, and would then rather call it.
+#if BATCHER_ASIO_VERSION >= 102300
+template <class Token>
+inline constexpr bool is_probe =
+    std::is_same_v<std::decay_t<Token>, asio::detail::async_operation_probe>;
+#else
+template <class Token>
+inline constexpr bool is_probe = false;
+#endif
+
+template <class Request>
+class AwaitableWaiter : public FrameWaiter<Request> {
+    using Executor = asio::any_io_executor;
+    using Frame = asio::detail::awaitable_frame_base<Executor>;
+    using Thread = asio::detail::awaitable_thread<Executor>;
+
+    // All coroutines that wait for one another, from the one that was spawned; it owns their frames.
+    struct Running : Thread {
+        explicit Running(Thread&& thread) noexcept : Thread(std::move(thread)) {}
+        void go_on(Frame& top, bool cancellable) {
+            top.attach_thread(this);
+            if (cancellable) top.clear_cancellation_slot();
+            this->pump();
+        }
+    };
+
+public:
+    using FrameWaiter<Request>::FrameWaiter;
+    AwaitableWaiter(AwaitableWaiter&& other) : FrameWaiter<Request>(std::move(other)) {}
+    using FrameWaiter<Request>::start;
+
+    // To be called in the suspended coroutine. It may be resumed and gone when this returns.
+    void start(Frame& frame) {
+        this->prepare();
+        Thread* const running = frame.detach_thread();
+        try {
+            find_home(*running);
+        } catch (...) {
+            frame.attach_thread(running);
+            throw;
+        }
+        this->kind = &awaitable;
+        this->caller_ = &frame;
+        std::construct_at(&place_.thread, std::move(*running));
+        Request::start();
+    }
+
+private:
+    void find_home(const Thread& running) {
+        const Executor executor = running.get_executor();
+        this->go_home_to(executor);
+        // The Batcher's own executor has work as long as something waits.
+        if (this->home != nullptr) {
+            this->away().work =
+                asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
+        }
+        const auto slot = running.get_cancellation_slot();
+        if (slot.is_connected()) this->away().cancellation.connect(slot, *this);
+    }
+
+    static AwaitableWaiter& self(Waiter& waiter) noexcept {
+        return static_cast<AwaitableWaiter&>(waiter);
+    }
+    static constexpr Kind awaitable{[](Waiter& waiter) { self(waiter).resume(); },
+                                    [](Waiter& waiter) noexcept { self(waiter).take_thread(); },
+                                    false};
+
+    void resume() {
+        Frame& frame = *static_cast<Frame*>(this->caller_);
+        const bool cancellable = this->away_ && this->away_->cancellation.connected();
+        Running running = take_thread();
+        running.go_on(frame, cancellable);
+    }
+
+    // What it returns owns this waiter.
+    Running take_thread() noexcept {
+        if (const auto away = std::move(this->away_)) away->cancellation.forget(this->engine());
+        Running running(std::move(place_.thread));
+        std::destroy_at(&place_.thread);
+        return running;
+    }
+
+    // There is one while it waits.
+    union Place {
+        Place() noexcept {}
+        ~Place() {}
+        Thread thread;
+    } place_;
+};
+
+}  // namespace batching::detail
+
+#if defined(BATCHER_USE_BOOST_ASIO)
+namespace boost {
+#endif
+namespace asio {
+
+template <class Request>
+class awaitable<batching::detail::OperationTag<Request>, any_io_executor> {
+public:
+    using waiter_type = batching::detail::AwaitableWaiter<Request>;
+
+    // await_transform() copies this part of the operation, which itself stays where it is until the end
+    // of the co_await expression.
+    explicit awaitable(waiter_type& waiter) noexcept : hooked_(waiter) {}
+    awaitable(const awaitable& other) = default;
+    awaitable& operator=(const awaitable&) = delete;
+
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> caller) {
+        hooked_.start(caller.promise());
+    }
+
+    auto await_resume() { return hooked_.take(); }
+
+private:
+    waiter_type& hooked_;
+};
+
+}  // namespace asio
+#if defined(BATCHER_USE_BOOST_ASIO)
+}  // namespace boost
+#endif
