@@ -14,6 +14,7 @@
 #include <batcher/detail/waiter.hpp>
 #include <coroutine>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -37,6 +38,8 @@ class AwaitableWaiter : public FrameWaiter<Request> {
     using Executor = asio::any_io_executor;
     using Frame = asio::detail::awaitable_frame_base<Executor>;
     using Thread = asio::detail::awaitable_thread<Executor>;
+    using Work = std::decay_t<decltype(asio::prefer(std::declval<const HomeTable::executor_type&>(),
+                                                    asio::execution::outstanding_work_t::tracked))>;
 
     // All coroutines that wait for one another, from the one that was spawned; it owns their frames.
     struct Running : Thread {
@@ -73,13 +76,20 @@ private:
     void find_home(const Thread& running) {
         const Executor executor = running.get_executor();
         this->go_home_to(executor);
-        // The Batcher's own executor has work as long as something waits.
-        if (this->home != nullptr) {
+        keep_working(executor);
+        const auto slot = running.get_cancellation_slot();
+        if (slot.is_connected()) this->away().cancellation.connect(slot, *this);
+    }
+
+    // Outstanding work at home while it waits. The Batcher's own executor has some anyway.
+    void keep_working(const Executor& executor) {
+        if (this->home == nullptr) return;
+        if (const auto* plain = HomeTable::plain(executor)) {
+            work_.emplace(asio::prefer(*plain, asio::execution::outstanding_work_t::tracked));
+        } else {
             this->away().work =
                 asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
         }
-        const auto slot = running.get_cancellation_slot();
-        if (slot.is_connected()) this->away().cancellation.connect(slot, *this);
     }
 
     static AwaitableWaiter& self(Waiter& waiter) noexcept {
@@ -98,6 +108,7 @@ private:
 
     // What it returns owns this waiter.
     Running take_thread() noexcept {
+        work_.reset();
         if (const auto away = std::move(this->away_)) away->cancellation.forget(this->engine());
         Running running(std::move(place_.thread));
         std::destroy_at(&place_.thread);
@@ -110,6 +121,7 @@ private:
         ~Place() {}
         Thread thread;
     } place_;
+    std::optional<Work> work_;  // outstanding, on a plain io_context
 };
 
 }  // namespace batching::detail

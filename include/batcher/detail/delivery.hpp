@@ -38,6 +38,7 @@ public:
     // Under the engine's lock if the waiter was ever handed in.
     void add(Waiter& waiter) {
         carry(waiter);
+        ++size;
         list_for(waiter.home).push_back(waiter);
     }
 
@@ -55,7 +56,6 @@ public:
     void carry(Waiter& waiter) noexcept {
         waiter.life(Life::carried);
         waiter.carrier = this;
-        ++size;
     }
 
     // Calls `visit` with each list of waiters.
@@ -117,6 +117,7 @@ struct BatchDelivery final : Delivery {
     explicit BatchDelivery(Phase p) noexcept : Delivery(p) {}
     explicit BatchDelivery(Outcome<Out> o) : Delivery(Phase::settled), outcome(std::move(o)) {}
     Outcome<Out> outcome;
+    std::uint64_t number = 0;  // of the batch, in the order of formation
 };
 
 // Those in frames are told under the lock, as their owners may destroy them at any time; the others own

@@ -425,29 +425,31 @@ private:
 
     // Chooses the items of a batch. False, and the slot is idle again, if there are none.
     bool form(slot_type& slot, time_point now) {
-        slot.batch = std::make_shared<BatchDelivery<Out>>(Phase::formed);
-        slot.formed = ++formed_;
-        slot.size = 0;
-        slot.mixed = false;
-        slot.queued_at.clear();
+        auto batch = std::make_shared<BatchDelivery<Out>>(Phase::formed);
         if constexpr (forms_early) slot.inputs.reserve(scheduler_.next_size());
-        const Home* home = nullptr;
+        QueueTimes times(slot.queued_at);
+        const Home* const home = scheduler_.waiting() == 0 ? nullptr : scheduler_.oldest().home;
+        std::uint32_t size = 0;
+        bool mixed = false;
         const auto taken = scheduler_.take(now, slot.items, [&](item_type& item) {
-            if (slot.size == 0) home = item.home;
-            slot.mixed |= item.home != home;
-            slot.batch->carry(item);
-            item.index = static_cast<std::uint32_t>(slot.size++);
-            note_queued_at(slot, item.queued_at);
+            mixed |= item.home != home;
+            batch->carry(item);
+            item.index = size++;
+            times.note(item.queued_at);
             if constexpr (forms_early) slot.inputs.push_back(item.input);
         });
         if (taken.why == Left::none) {
-            slot.batch.reset();
             idle_.push_back(&slot);
             return false;
         }
+        batch->size = size;
+        batch->number = ++formed_;
+        slot.size = size;
+        slot.mixed = mixed;
         slot.why = taken.why;
         slot.flushed = taken.flushed;
-        if constexpr (forms_early) slot.batch->add_carried(slot.items, slot.mixed);
+        if constexpr (forms_early) batch->add_carried(slot.items, mixed);
+        slot.batch = std::move(batch);
         return true;
     }
 
@@ -476,13 +478,30 @@ private:
         }
     }
 
-    // Items queued at the same time are recorded as one.
-    static void note_queued_at(slot_type& slot, time_point queued_at) {
-        if (slot.queued_at.empty() || slot.queued_at.back().first != queued_at) {
-            slot.queued_at.emplace_back(queued_at, 0);
+    // When the items of a batch were queued; those of the same time are counted.
+    class QueueTimes {
+    public:
+        using List = std::vector<std::pair<time_point, std::size_t>>;
+        explicit QueueTimes(List& list) noexcept : list_(list) { list_.clear(); }
+        ~QueueTimes() {
+            if (items_ != 0) list_.emplace_back(time_, items_);
         }
-        ++slot.queued_at.back().second;
-    }
+        QueueTimes(const QueueTimes&) = delete;
+        QueueTimes& operator=(const QueueTimes&) = delete;
+        void note(time_point time) {
+            if (time != time_) {
+                if (items_ != 0) list_.emplace_back(time_, items_);
+                time_ = time;
+                items_ = 0;
+            }
+            ++items_;
+        }
+
+    private:
+        List& list_;
+        time_point time_{};
+        std::size_t items_ = 0;
+    };
 
     // The items of a batch that was formed early wait again, each in its place.
     void put_back(slot_type& slot) noexcept {
@@ -499,12 +518,12 @@ private:
         slot.batch.reset();
     }
     // It and all that were formed after it, the latest first, so that the oldest items end up in front.
-    void put_back_from(std::uint64_t formed) noexcept {
+    void put_back_from(std::uint64_t number) noexcept {
         for (;;) {
             slot_type* latest = nullptr;
             for (auto& slot : slots_) {
-                if (!is_formed(slot) || slot.formed < formed) continue;
-                if (latest == nullptr || slot.formed > latest->formed) latest = &slot;
+                if (!is_formed(slot) || slot.batch->number < number) continue;
+                if (latest == nullptr || slot.batch->number > latest->batch->number) latest = &slot;
             }
             if (latest == nullptr) return;
             put_back(*latest);
@@ -712,9 +731,7 @@ private:
     bool take_out_carried(item_type& item) noexcept {
         BatchDelivery<Out>& batch = item.batch();
         if (batch.phase == Phase::formed) {
-            const auto slot = std::find_if(slots_.begin(), slots_.end(),
-                                           [&](const auto& s) { return s.batch.get() == &batch; });
-            put_back_from(slot->formed);
+            put_back_from(batch.number);
             return take_out(item);
         }
         WaiterList<Waiter>::unlink(item);

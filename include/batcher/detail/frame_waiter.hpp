@@ -56,7 +56,7 @@ protected:
     // What few need. Apart from the frame, as it is larger than all the rest.
     struct Away {
         Home home;                   // if it is not known to the engine
-        asio::any_io_executor work;  // outstanding, there
+        asio::any_io_executor work;  // outstanding, there (of AwaitableWaiter)
         Cancellation<Request> cancellation;
     };
     Away& away() {

@@ -25,7 +25,6 @@ struct Slot {
     std::vector<In> inputs;                     // what the batch function is called with
     std::shared_ptr<BatchDelivery<Out>> batch;  // from when it is formed until it is settled
     WaiterList<Item<In, Out, Clock>> items;     // in their order, until their values are loaded
-    std::uint64_t formed = 0;                   // which one it was
     std::size_t size = 0;                       // when it was formed
     Left why = Left::none;                      // it left
     bool mixed = false;                         // its callers resume in different places

@@ -155,6 +155,7 @@ public:
 
     std::uint64_t submitted() const noexcept { return submitted_; }
     std::size_t waiting() const noexcept { return waiting_; }
+    const Item& oldest() const noexcept { return queue_.front(); }  // if any waits
     bool idle() const noexcept { return waiting_ == 0 && slots_taken_ == starting_; }
 
 private:
