@@ -67,6 +67,8 @@ std::vector<Contender> contenders_for(std::size_t callers, std::size_t batch,
     add(two_threads, post_an_item,
         callers_on_one_thread<FloorTwoThreads<HandBackBy::item>, PlainCoroutines>);
     add(two_threads, ours, callers_on_one_thread<BatcherWithWorker, PlainCoroutines>);
+    add(two_threads, "this library, a thread that spins 20 us",
+        callers_on_one_thread<BatcherOnSpinningThread, PlainCoroutines>);
     add(two_threads, "this library, callers in asio::awaitable",
         callers_on_one_thread<BatcherWithWorkerForAwaitables, Awaitables>);
 

@@ -3,9 +3,12 @@
 
 #include <asio.hpp>
 #include <batcher.hpp>
+#include <chrono>
 #include <competitors/rules.hpp>
 #include <cstddef>
 #include <deque>
+#include <measure.hpp>
+#include <thread>
 
 namespace bench {
 
@@ -38,7 +41,44 @@ private:
     asio::io_context::executor_type callers_;
 };
 
-// The same for callers in asio::awaitable, who know theirs.
+// The same with a thread that looks for work for a while before it sleeps. That is the user's loop, not an
+// option of the library: a Batcher takes any executor.
+class SpinningThread {
+public:
+    ~SpinningThread() {
+        work_.reset();
+        thread_.join();
+    }
+    asio::io_context& context() noexcept { return context_; }
+
+private:
+    void run() {
+        constexpr auto patience = std::chrono::microseconds(20);
+        while (context_.run_one() > 0) {
+            for (auto idle_since = Clock::now(); Clock::now() - idle_since < patience;) {
+                if (context_.poll() > 0) idle_since = Clock::now();
+            }
+        }
+    }
+
+    asio::io_context context_{1};
+    asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
+    std::thread thread_{[this] { run(); }};
+};
+
+class BatcherOnSpinningThread {
+public:
+    BatcherOnSpinningThread(asio::io_context& context, const Rules& rules)
+        : batcher_(thread_.context(), twice, options_of(rules)), callers_(context.get_executor()) {}
+    auto process(int x) { return batcher_.process(x).resume_on(callers_); }
+
+private:
+    SpinningThread thread_;
+    batching::Batcher<int, int> batcher_;
+    asio::io_context::executor_type callers_;
+};
+
+// Callers in asio::awaitable, who know where they resume.
 class BatcherWithWorkerForAwaitables {
 public:
     BatcherWithWorkerForAwaitables(asio::io_context&, const Rules& rules)

@@ -16,8 +16,8 @@
 // When a batch leaves. Items wait in arrival order. A batch is formed when a slot is free and either
 // max_batch_size items wait, or the oldest has waited batch_timeout, or flush(), close() or drain() was
 // called; it takes the oldest items, up to max_batch_size. It is formed at the last moment: when the
-// executor gets to it, so that it is as large as it can be. While all slots are busy the queue just
-// grows. Nothing ever polls.
+// executor gets to it, so that it is as large as it can be, and the place of an item that is cancelled
+// before that is refilled. While all slots are busy the queue just grows. Nothing ever polls.
 //
 // How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment,
 // always for the item that a timer is armed for. Only calls that are made by callers which one batch has
@@ -151,7 +151,7 @@ public:
     // ---- calling it -----------------------------------------------------------------------------------
 
     // One item. Nothing is queued until the operation is awaited, started or got (operation.hpp).
-    // Complexity: O(1); no allocation when awaited in a coroutine other than asio::awaitable.
+    // Complexity: O(1); no allocation when awaited in a coroutine on an io_context, asio::awaitable included.
     process_type process(In item) { return {*engine_, std::move(item)}; }
 
     // If you see an error here, it means that the argument of process() is not one of this Batcher's

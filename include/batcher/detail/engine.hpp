@@ -2,8 +2,9 @@
 // and carries out what the Scheduler decides.
 //
 //     caller            submit() -> intake                     one compare-and-swap; a few of them look()
-//     look, timer, ...  advance(): intake -> scheduler -> decide -> post run(), arm the timer
-//     executor          run(): take the batch, move its values out, call the batch function
+//     look, timer, ...  advance(): intake -> scheduler -> decide -> post run(), arm the timer;
+//                       form() a full batch at once
+//     executor          run(): form() any other, load() its values, call the batch function
 //                       finish(): free the slot, advance(), resume the callers
 //
 // Every change of the scheduler, the slots and an item's place happens under one lock, which is held for
@@ -399,19 +400,19 @@ private:
         std::unique_lock lock(mutex_);
         const time_point now = Clock::now();
         Actions todo;
-        if (is_formed(slot)) {
+        bool formed = is_formed(slot);
+        if (formed) {
             begin(slot, now);
         } else {
             collect();
-            if (form(slot, now)) begin(slot, now);
+            formed = form(slot, now);
+            if (formed) begin(slot, now);
             todo = advance(now);
         }
-        const bool loads = slot.batch && slot.batch->phase == Phase::loading;
-        const bool runs = slot.batch != nullptr;
         lock.unlock();
         perform(todo);
-        if (!runs) return;
-        const std::exception_ptr error = loads ? load(slot) : nullptr;
+        if (!formed) return;  // and the slot may be in use for another batch
+        const std::exception_ptr error = load(slot);
         if (error || slot.inputs.empty()) {
             finish(slot, Outcome<Out>(error), Where::on_executor);
         } else {
@@ -540,6 +541,7 @@ private:
     // Moves the items' values out of their callers' frames. The callers cannot leave meanwhile. An item
     // whose move throws fails alone; what is returned fails the batch.
     std::exception_ptr load(slot_type& slot) {
+        if constexpr (forms_early) return nullptr;  // done by form()
         std::exception_ptr error;
         std::vector<std::pair<item_type*, std::exception_ptr>> failed;
         try {
@@ -613,8 +615,10 @@ private:
             if (!executor_) {
                 stats_.running -= slot.batch->size;
                 stats_.cancelled += slot.batch->size;
-                slot.batch->for_each_list([&](auto& waiters) { orphans.splice(waiters); });
-                slot.batch->phase = Phase::settled;
+                slot.batch->for_each_list([&](WaiterList<Waiter>& waiters) {
+                    while (Waiter* waiter = waiters.pop_front()) orphan(*waiter, orphans);
+                });
+                slot.batch.reset();
             }
         }
         if (executor()) return finish(slot, Outcome<Out>(operation_aborted()), Where::elsewhere);
