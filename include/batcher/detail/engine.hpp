@@ -64,6 +64,12 @@ public:
             const auto engine = std::move(engine_);
             engine->finish(*slot_, std::move(outcome), Where::on_executor);
         }
+        // The same from a thread that is none of the executor's.
+        void from_any_thread(Outcome<Out> outcome) {
+            const auto engine = std::move(engine_);
+            engine->finish_elsewhere(*slot_, std::move(outcome));
+        }
+        BatchId batch() const noexcept { return {slot_->index, slot_->batch}; }
 
     private:
         std::shared_ptr<Engine> engine_;
@@ -76,6 +82,7 @@ public:
         : EngineBase(std::move(executor)),
           context_owner_(std::move(context_owner)),
           invoker_(std::move(invoker)),
+          runs_elsewhere_(invoker_->runs_elsewhere()),
           max_queue_size_(options.max_queue_size),
           scheduler_(rules(options)) {
         timer_.emplace(executor_);
@@ -98,6 +105,13 @@ public:
             return Admission::accepted;
         }
         return submit_and_look(newest, oldest, count);
+    }
+
+    // How many more items may wait at this moment.
+    std::size_t room() const noexcept {
+        if (max_queue_size_ == no_limit) return no_limit;
+        const std::size_t waiting = admitted_.load(std::memory_order_relaxed);
+        return max_queue_size_ - std::min(waiting, max_queue_size_);
     }
 
     // The error of a call that was not accepted. Counts it.
@@ -222,18 +236,22 @@ public:
 
     void abandon(asio::execution_context& context) noexcept override {
         WaiterList<Waiter> orphans;
+        std::vector<BatchId> unwanted;
         {
             std::unique_lock lock(mutex_);
             if (!executor_) return;
             if (&context == &context_of(executor_)) {
-                abandon_locked(orphans);
+                wait_until_sent(lock);
+                abandon_locked(lock, orphans);
             } else {
                 abandon_guests_locked(context, lock, orphans);
             }
             forget(context);
+            unwanted.swap(unwanted_);
         }
         abandon_all(*this, orphans);
         wait_until_sent();
+        for (const BatchId& batch : unwanted) invoker_->unwanted(batch);
     }
 
 private:
@@ -241,6 +259,7 @@ private:
     struct Actions {
         slot_type* start = nullptr;  // a list
         std::shared_ptr<Delivery> drained;
+        std::vector<BatchId> unwanted;
     };
     enum class Where : std::uint8_t { on_executor, anywhere };
 
@@ -321,17 +340,24 @@ private:
             while (Waiter* waiter = drains_.pop_front()) todo.drained->add(*waiter);
         }
         may_rest_.store(scheduler_.idle() && (armed_for_ || closed_), std::memory_order_relaxed);
+        if (!unwanted_.empty()) [[unlikely]]
+            todo.unwanted.swap(unwanted_);
         return todo;
     }
 
     void perform(Actions& todo) {
         start(todo);
         if (todo.drained) send(shared_from_this(), todo.drained);
+        for (const BatchId& batch : todo.unwanted) invoker_->unwanted(batch);
     }
 
     void start(Actions& todo) {
         while (slot_type* slot = todo.start) {
             todo.start = slot->next;
+            if (runs_elsewhere_) {
+                run(*slot);  // here and now: it only starts the batch
+                continue;
+            }
             asio::post(executor_, [self = shared(), slot] { self->run(*slot); });
         }
     }
@@ -396,7 +422,8 @@ private:
         if (!formed) return;
         std::exception_ptr error = load(slot);
         if (error || slot.inputs.empty()) {
-            finish(slot, Outcome<Out>(error), Where::on_executor);
+            runs_elsewhere_ ? finish_elsewhere(slot, Outcome<Out>(error))
+                            : finish(slot, Outcome<Out>(error), Where::on_executor);
         } else {
             invoker_->invoke(executor_, slot.index, slot.inputs, Done(shared(), slot));
         }
@@ -405,6 +432,7 @@ private:
     bool form(slot_type& slot) {
         WaitTimes waits(stats_.wait_time, slot.started);
         slot.size = 0;
+        ++slot.batch;
         const Left left = scheduler_.take(slot.started, slot.items, [&](item_type& item) {
             waits.record(item.queued_at);
             item.life(Life::running);
@@ -429,6 +457,9 @@ private:
         stats_.running += slot.size;
         stats_.batch_size.record(slot.size);
         slot.loading = true;
+        if (runs_elsewhere_ && elsewhere_++ == 0) {
+            work_ = asio::prefer(executor_, asio::execution::outstanding_work_t::tracked);
+        }
         return true;
     }
 
@@ -524,8 +555,27 @@ private:
         }
     }
 
+    // A batch that ran on no thread of the executor is done, on any thread. The context cannot go before
+    // the callers are posted; if it has gone, so have they.
+    void finish_elsewhere(slot_type& slot, Outcome<Out> outcome) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!executor_) return;
+            sending();
+        }
+        finish(slot, std::move(outcome), Where::anywhere);
+        asio::any_io_executor work;
+        {
+            const std::lock_guard lock(mutex_);
+            if (--elsewhere_ == 0) work = std::exchange(work_, asio::any_io_executor());
+        }
+        work = asio::any_io_executor();
+        sent();
+    }
+
     // An asynchronous function was destroyed before its end: with its context, or on its own.
     void finish_uncalled(slot_type& slot) noexcept {
+        if (runs_elsewhere_) return finish_elsewhere(slot, Outcome<Out>(operation_aborted()));
         WaiterList<Waiter> orphans;
         {
             const std::lock_guard lock(mutex_);
@@ -562,8 +612,10 @@ private:
         stats_.failed += items - values;
     }
 
-    void abandon_locked(WaiterList<Waiter>& orphans) noexcept {
+    void abandon_locked(std::unique_lock<std::mutex>& lock,
+                        WaiterList<Waiter>& orphans) noexcept {
         close_locked();
+        if (elsewhere_ != 0) abandon_elsewhere(lock, orphans);
         WaiterList<item_type> items;
         scheduler_.remove_all(items);
         while (item_type* item = items.pop_front()) {
@@ -572,15 +624,34 @@ private:
         }
         while (Waiter* drain = drains_.pop_front()) orphan(*drain, orphans);
         timer_.reset();
+        work_ = asio::any_io_executor();
         executor_ = asio::any_io_executor();
     }
 
-    void abandon_guests_locked(const asio::execution_context& context,
-                               std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) {
+    // Batches that run on no thread of this context go on without it, and nobody waits for them.
+    void abandon_elsewhere(std::unique_lock<std::mutex>& lock,
+                           WaiterList<Waiter>& orphans) noexcept {
+        wait_until_loaded(lock);
+        for (auto& slot : slots_) {
+            while (item_type* item = slot.items.pop_front()) {
+                --stats_.running;
+                ++stats_.cancelled;
+                orphan(*item, orphans);
+            }
+            unwanted_.push_back({slot.index, slot.batch});
+        }
+    }
+
+    void wait_until_loaded(std::unique_lock<std::mutex>& lock) {
         loaded_.wait(lock, [&] {
             return std::none_of(slots_.begin(), slots_.end(),
                                 [](const auto& s) { return s.loading; });
         });
+    }
+
+    void abandon_guests_locked(const asio::execution_context& context,
+                               std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) {
+        wait_until_loaded(lock);
         const auto is_guest = [&](Waiter& waiter) {
             return waiter.home != nullptr && &context_of(*waiter.home) == &context;
         };
@@ -604,9 +675,14 @@ private:
     // owner may go on to destroy the executor's context.
     void wait_until_sent(const Waiter& waiter, std::unique_lock<std::mutex>& lock) const noexcept {
         if (waiter.life() != Life::settled || waiter.home == nullptr) return;
-        lock.unlock();
-        EngineBase::wait_until_sent();
-        lock.lock();
+        wait_until_sent(lock);
+    }
+    void wait_until_sent(std::unique_lock<std::mutex>& lock) const noexcept {
+        do {
+            lock.unlock();
+            EngineBase::wait_until_sent();
+            lock.lock();
+        } while (!all_sent());
     }
     using EngineBase::wait_until_sent;
 
@@ -631,6 +707,9 @@ private:
             case Life::running:
                 WaiterList<item_type>::unlink(item);
                 --stats_.running;
+                if (runs_elsewhere_ && item.slot->items.empty()) {
+                    unwanted_.push_back({item.slot->index, item.slot->batch});
+                }
                 return true;
             case Life::settled:
                 WaiterList<Waiter>::unlink(item);
@@ -648,6 +727,7 @@ private:
 
     const std::shared_ptr<void> context_owner_;
     const std::unique_ptr<Invoker<In, Done>> invoker_;
+    const bool runs_elsewhere_;
     const std::size_t max_queue_size_;
 
     Intake intake_;
@@ -662,6 +742,9 @@ private:
     WaiterList<Waiter> drains_;
     std::optional<timer_type> timer_;
     std::optional<time_point> armed_for_;
+    std::size_t elsewhere_ = 0;      // batches that run on no thread of the executor ...
+    asio::any_io_executor work_;     // ... but count as work there
+    std::vector<BatchId> unwanted_;  // running batches for which nobody waits any more
     bool closed_ = false;
     Stats stats_;
     std::condition_variable loaded_;

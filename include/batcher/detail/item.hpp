@@ -23,6 +23,7 @@ struct Slot {
     WaiterList<Item<In, Out, Clock>> items;  // whose callers still wait
     std::vector<In> inputs;                  // what the batch function is called with
     std::size_t size = 0;                    // when it was formed
+    std::uint64_t batch = 0;                 // its number among the batches of this slot
     bool loading = false;  // their values are being moved into `inputs`, without a lock
     typename Clock::time_point started{};
     Slot* next = nullptr;  // of those about to start
