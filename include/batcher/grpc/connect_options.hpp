@@ -29,8 +29,9 @@ struct ConnectOptions {
     bool idempotent = false;
     std::size_t max_attempts = 5;
 
-    // Remote calls at the same time; 1 or more. While all are under way, items gather for the next.
-    std::size_t calls_in_flight = 3;
+    // Remote calls at the same time; 1 or more. While all are under way, items gather for the next. With 2
+    // the deployment has the next items while it works; more only makes calls smaller.
+    std::size_t calls_in_flight = 2;
 
     // Most items in one remote call; 1 or more.
     std::size_t max_items_per_call = 4096;
