@@ -90,9 +90,8 @@ private:
 
 [[noreturn]] inline void throw_malformed(std::string_view bytes, std::string_view what,
                                          std::string_view schema) {
-    throw Error(errc::malformed,
-                fmt::format("{} byte{} {} of type {}", bytes.size(),
-                            bytes.size() == 1 ? " is" : "s are", what, schema));
+    throw Error(errc::malformed, fmt::format("{} byte{} {} of type {}", bytes.size(),
+                                             bytes.size() == 1 ? " is" : "s are", what, schema));
 }
 
 }  // namespace detail
@@ -147,9 +146,8 @@ private:
     static msgpack::object unpack(msgpack::zone& zone, std::string_view bytes) {
         std::size_t offset = 0;
         bool referenced = false;
-        return msgpack::unpack(
-            zone, bytes.data(), bytes.size(), offset, referenced,
-            [](msgpack::type::object_type, std::size_t, void*) { return true; });
+        return msgpack::unpack(zone, bytes.data(), bytes.size(), offset, referenced,
+                               [](msgpack::type::object_type, std::size_t, void*) { return true; });
     }
 };
 

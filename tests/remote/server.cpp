@@ -1,9 +1,11 @@
 // A deployment as a process of its own, for the tests to start, stop, freeze and kill.
 //
-//     remote_server listen=ADDRESS [label=TEXT] [log=FILE] [timeout_ms=N] [drain_ms=N]
+//     remote_server listen=ADDRESS [label=TEXT] [log=FILE] [max_batch=N] [timeout_ms=N, -1: none] [share_port=1]
+//     remote_server connect=ADDRESS [text=BYTES]
 //
-// It serves "work", says `listening ADDRESS` when it is ready, and `drained` when wait() has returned. Into
-// the log goes the id of each item that is run, one a line, before its batch is answered.
+// The first serves "work", says `listening ADDRESS` when it is ready, and `drained` when wait() has returned. Into
+// the log goes the id of each item that is run, one a line, before its batch is answered. The second is a
+// client that calls "work" without end, 64 calls at a time, and says so.
 #include "types.hpp"
 
 #include <fcntl.h>
@@ -17,6 +19,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -66,26 +70,47 @@ private:
     std::int64_t batch_ = 0;
 };
 
-}  // namespace
-
-int main(int argc, char** argv) try {
-    auto options = options_of(argc, argv);
+int serve(std::map<std::string, std::string>& options) {
     const auto number = [&](const char* name, int otherwise) {
         return options.count(name) != 0 ? std::stoi(options[name]) : otherwise;
     };
-    batching::Batcher work{Work(options["label"], options["log"]),
-                           {.max_batch_size = 256,
-                            .batch_timeout = std::chrono::milliseconds(number("timeout_ms", 0))}};
+    const int timeout_ms = number("timeout_ms", 0);
+    batching::Batcher work{
+        Work(options["label"], options["log"]),
+        {.max_batch_size = static_cast<std::size_t>(number("max_batch", 256)),
+         .batch_timeout = timeout_ms < 0 ? batching::no_timeout : timeout_ms * 1ms}};
     auto deployment = batching::grpc::deploy(
-        {.listen = options["listen"],
-         .drain_timeout = std::chrono::milliseconds(number("drain_ms", 10'000)),
-         .keepalive = {.interval = std::chrono::seconds(5), .timeout = std::chrono::seconds(5)}},
-        "work", work);
+        {.listen = options["listen"], .share_port = number("share_port", 0) != 0}, "work", work);
     std::printf("listening %s\n", deployment.address().c_str());
     std::fflush(stdout);
     deployment.wait();
     std::puts("drained");
     return 0;
+}
+
+int keep_calling(std::map<std::string, std::string>& options) {
+    auto work = batching::grpc::connect<test::Job, test::Answer>(options["connect"], "work");
+    const std::string text(std::stoul("0" + options["text"]), 'x');
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 64; ++i) {
+        callers.emplace_back([&] {
+            for (std::int64_t id = 0;; ++id) {
+                test::Job job{id, text};
+                work.process(std::move(job)).get();
+            }
+        });
+    }
+    std::printf("calling %s\n", options["connect"].c_str());
+    std::fflush(stdout);
+    for (auto& caller : callers) caller.join();
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    auto options = options_of(argc, argv);
+    return options.count("connect") != 0 ? keep_calling(options) : serve(options);
 } catch (const std::exception& error) {
     std::fprintf(stderr, "remote_server: %s\n", error.what());
     return 1;

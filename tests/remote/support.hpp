@@ -75,6 +75,17 @@ Ended<Out> call(batching::Batcher<In, Out>& batcher, In item) {
     return ended;
 }
 
+// The sentence of what `function` throws; "" if it throws nothing.
+template <class Function>
+std::string sentence_of(Function function) {
+    try {
+        function();
+    } catch (const std::exception& e) {
+        return e.what();
+    }
+    return {};
+}
+
 inline bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }

@@ -612,8 +612,7 @@ private:
         stats_.failed += items - values;
     }
 
-    void abandon_locked(std::unique_lock<std::mutex>& lock,
-                        WaiterList<Waiter>& orphans) noexcept {
+    void abandon_locked(std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) noexcept {
         close_locked();
         if (elsewhere_ != 0) abandon_elsewhere(lock, orphans);
         WaiterList<item_type> items;

@@ -5,11 +5,11 @@
 // one that finishes its batch.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <batcher/detail/engine.hpp>
 #include <batcher/detail/requests.hpp>
 #include <batcher/result.hpp>
-#include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <exception>
 #include <memory>

@@ -38,7 +38,8 @@ private:
 };
 
 struct DeployOptions {
-    // As gRPC writes them: "unix:/run/scorer.sock", "0.0.0.0:9000", "[::]:9000"; port 0: any free one.
+    // As gRPC writes them: "unix:/run/scorer.sock", "0.0.0.0:9000", "[::]:9000"; port 0: any free one. The
+    // path of a unix socket is taken over from a deployment that listens there already.
     Addresses listen = {};
 
     std::optional<Tls> tls = {};  // none: no encryption

@@ -79,10 +79,9 @@ private:
         }
         if (cancelled) context->TryCancel();
         reply_.Clear();
-        remote_->stub->UnaryCall(context.get(), method, {}, &request_, &reply_,
-                                 [self = shared(), context, then](::grpc::Status status) {
-                                     (*self.*then)(status);
-                                 });
+        remote_->stub->UnaryCall(
+            context.get(), method, {}, &request_, &reply_,
+            [self = shared(), context, then](::grpc::Status status) { (*self.*then)(status); });
     }
 
     void on_reply(const ::grpc::Status& status) {

@@ -151,10 +151,11 @@ private:
     }
 
     std::exception_ptr too_large(std::size_t size) const {
-        return make_error(errc::message_too_large,
-                          fmt::format("an item of {} bytes for {} does not fit into a message of at "
-                                      "most {} bytes",
-                                      size, remote_->name(), remote_->options.max_message_size));
+        return make_error(
+            errc::message_too_large,
+            fmt::format("an item of {} bytes for {} does not fit into a message of at "
+                        "most {} bytes",
+                        size, remote_->name(), remote_->options.max_message_size));
     }
 
     Result read(const wire::Result& result) const {

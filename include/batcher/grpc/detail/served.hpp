@@ -82,9 +82,8 @@ private:
     void done() override {
         std::string results;
         results.reserve(16 + this->size() * 16);
-        this->for_each_result([&](auto&&... result) {
-            write(results, std::forward<decltype(result)>(result)...);
-        });
+        this->for_each_result(
+            [&](auto&&... result) { write(results, std::forward<decltype(result)>(result)...); });
         reply_ = to_buffer(std::move(results));
         this->Finish(::grpc::Status::OK);
     }
@@ -100,8 +99,7 @@ private:
     void write(std::string& results, const Value& value) {
         const std::size_t before = results.size();
         try {
-            wire::write_value(results,
-                              [&](std::string& out) { Codec<Value>::encode(value, out); });
+            wire::write_value(results, [&](std::string& out) { Codec<Value>::encode(value, out); });
             if (results.size() <= max_message_size_) return;
             throw Error(errc::message_too_large,
                         fmt::format("a result of {} bytes does not fit into a reply of at most {} "

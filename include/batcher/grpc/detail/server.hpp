@@ -12,7 +12,9 @@
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/service.hpp>
 #include <batcher/grpc/detail/stop_signal.hpp>
+#include <batcher/grpc/detail/unix_socket.hpp>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -73,7 +75,7 @@ private:
         std::vector<int> ports(addresses_.size());
         const auto credentials = server_credentials(options_.tls);
         for (std::size_t i = 0; i < addresses_.size(); ++i) {
-            builder.AddListeningPort(addresses_[i], credentials, &ports[i]);
+            builder.AddListeningPort(to_bind(addresses_[i]), credentials, &ports[i]);
         }
         builder.RegisterService(&service_);
         server_ = builder.BuildAndStart();
@@ -81,6 +83,12 @@ private:
             if (!server_ || ports[i] == 0) fail(i, ports);
             name_port(addresses_[i], ports[i]);
         }
+        for (auto& socket : sockets_) socket.publish();
+    }
+
+    std::string to_bind(const std::string& address) {
+        std::string path = UnixSocket::path_of(address);
+        return path.empty() ? address : sockets_.emplace_back(std::move(path)).address();
     }
 
     // The first address that has no port is the one that could not be bound.
@@ -88,9 +96,10 @@ private:
         while (index + 1 < ports.size() && ports[index] != 0) ++index;
         throw std::system_error(
             std::make_error_code(std::errc::address_not_available),
-            fmt::format("the deployment cannot listen on {}: the address is in use or wrong, or this "
-                        "process may not bind it",
-                        addresses_[index]));
+            fmt::format(
+                "the deployment cannot listen on {}: the address is in use or wrong, or this "
+                "process may not bind it",
+                addresses_[index]));
     }
 
     void configure(::grpc::ServerBuilder& builder) const {
@@ -131,6 +140,7 @@ private:
     const DeployOptions options_;
     Service service_;
     std::vector<std::string> addresses_;
+    std::deque<UnixSocket> sockets_;
     StopSignal signal_;
     std::mutex stopping_;
     bool stopped_ = false;

@@ -96,13 +96,12 @@ inline std::exception_ptr call_error(const Remote& remote, const ::grpc::Status&
     };
     switch (status.error_code()) {
         case ::grpc::StatusCode::DEADLINE_EXCEEDED:
-            return make_error(
-                errc::deadline_exceeded,
-                reason.empty()
-                    ? fmt::format("{} did not answer within {} ms", name,
-                                  remote.options.timeout.count())
-                    : fmt::format("{} could not be reached within {} ms: {}", name,
-                                  remote.options.timeout.count(), reason));
+            return make_error(errc::deadline_exceeded,
+                              reason.empty()
+                                  ? fmt::format("{} did not answer within {} ms", name,
+                                                remote.options.timeout.count())
+                                  : fmt::format("{} could not be reached within {} ms: {}", name,
+                                                remote.options.timeout.count(), reason));
         case ::grpc::StatusCode::UNAVAILABLE:
             return make_error(errc::unavailable,
                               sentence("is not available, and whether it has run the item is not "

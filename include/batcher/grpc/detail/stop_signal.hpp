@@ -44,7 +44,7 @@ private:
 
     private:
         int number_;
-        struct sigaction before_ {};
+        struct sigaction before_{};
     };
 
     asio::io_context context_;
