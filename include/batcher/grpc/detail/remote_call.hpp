@@ -3,7 +3,7 @@
 // A call is sent again only if that cannot run an item twice, or if the user says that this does no harm:
 //
 //     never on the wire, or not seen by the server    gRPC itself sends it again
-//     refused as a whole by a deployment that stops   sent again, until the deadline (not_accepted_mark)
+//     not accepted by a deployment that stops         sent again, until the deadline
 //     the connection broke                            if idempotent, max_attempts times in all
 #pragma once
 
@@ -96,9 +96,11 @@ private:
     }
 
     bool may_send_again(const ::grpc::Status& status) {
-        if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return false;
         const std::lock_guard lock(mutex_);
         if (cancelled_ || Clock::now() + delay() >= deadline_) return false;
+        // A deployment that stops says so; or its gRPC has cancelled the call before it saw it.
+        if (status.error_code() == ::grpc::StatusCode::CANCELLED) return true;
+        if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return false;
         if (context_->GetServerTrailingMetadata().count(not_accepted_mark) != 0) return true;
         return remote_->options.idempotent && attempts_ < remote_->options.max_attempts;
     }

@@ -9,6 +9,7 @@
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
 #include <batcher/detail/process_each.hpp>
+#include <batcher/grpc/detail/active_calls.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/wire.hpp>
@@ -31,7 +32,7 @@ public:
 
     // Reads the items and hands them in; the reactor answers when the last has its result.
     virtual ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
-                                                ::grpc::ByteBuffer& reply,
+                                                ::grpc::ByteBuffer& reply, ActiveCalls& active,
                                                 std::size_t max_message_size) = 0;
     // What waits is not to wait for its batch to fill.
     virtual void flush() = 0;
@@ -47,13 +48,19 @@ private:
 // One Process call. It owns itself until gRPC says that it is over.
 template <class In, class Out, class Clock>
 class ProcessCall final : public ::grpc::ServerUnaryReactor,
+                          private ActiveCall,
                           private batching::detail::ProcessEach<In, Out, Clock> {
     using Each = batching::detail::ProcessEach<In, Out, Clock>;
 
 public:
     ProcessCall(std::shared_ptr<typename Each::engine_type> engine, ::grpc::ByteBuffer& reply,
-                std::size_t max_message_size)
-        : Each(std::move(engine)), reply_(reply), max_message_size_(max_message_size) {}
+                ActiveCalls& active, std::size_t max_message_size)
+        : Each(std::move(engine)),
+          reply_(reply),
+          active_(active),
+          max_message_size_(max_message_size) {
+        active_.add(*this);
+    }
 
     // Within the method's handler: until that returns, the call cannot end.
     void start(const wire::ProcessRequest& request) {
@@ -73,11 +80,16 @@ private:
     enum class State { open, submitted, cancelled };
 
     // The client has gone, or its deadline has passed. At any time, also while start() runs.
-    void OnCancel() override {
+    void OnCancel() override { give_up(); }
+
+    void give_up() override {
         if (state_.exchange(State::cancelled) == State::submitted) this->cancel();
     }
 
-    void OnDone() override { delete this; }
+    void OnDone() override {
+        active_.remove(*this);
+        delete this;
+    }
 
     void done() override {
         std::string results;
@@ -112,6 +124,7 @@ private:
     }
 
     ::grpc::ByteBuffer& reply_;
+    ActiveCalls& active_;
     const std::size_t max_message_size_;
     std::atomic<State> state_{State::open};
 };
@@ -124,10 +137,10 @@ public:
           engine_(batching::detail::Access::engine(batcher)) {}
 
     ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
-                                        ::grpc::ByteBuffer& reply,
+                                        ::grpc::ByteBuffer& reply, ActiveCalls& active,
                                         std::size_t max_message_size) override {
         // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): OnDone() deletes it
-        auto* call = new ProcessCall<In, Out, Clock>(engine_, reply, max_message_size);
+        auto* call = new ProcessCall<In, Out, Clock>(engine_, reply, active, max_message_size);
         call->start(request);
         return call;
     }

@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -60,13 +61,24 @@ public:
         if (std::exchange(stopped_, true)) return;
         set_health(false);
         service_.stop();
-        server_->Shutdown(std::chrono::system_clock::now() + options_.drain_timeout);
-        server_->Wait();
+        drain();
     }
 
     const std::vector<std::string>& addresses() const noexcept { return addresses_; }
 
 private:
+    // Calls that arrive while gRPC shuts down it cancels itself, unseen. By that handles know that they
+    // can send them again; so what was accepted must never be cancelled by it, only given up here.
+    void drain() {
+        const auto end = std::chrono::system_clock::now() + options_.drain_timeout;
+        std::thread shutdown([this, end] { server_->Shutdown(end + std::chrono::seconds(5)); });
+        if (!service_.active().wait_until_none(options_.drain_timeout)) {
+            service_.active().give_up_all();
+        }
+        shutdown.join();
+        server_->Wait();
+    }
+
     void listen() {
         ::grpc::EnableDefaultHealthCheckService(true);
         ::grpc::ServerBuilder builder;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <batcher/grpc/deploy_options.hpp>
+#include <batcher/grpc/detail/active_calls.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/served.hpp>
 #include <batcher/grpc/detail/status.hpp>
@@ -35,6 +36,7 @@ public:
         for (const auto& served : served_) served->flush();
     }
 
+    ActiveCalls& active() noexcept { return active_; }
     const std::vector<std::unique_ptr<Served>>& served() const noexcept { return served_; }
 
 private:
@@ -72,7 +74,7 @@ private:
                         fmt::format("the handle's types are {}, and the deployment's are {}",
                                     request.schema, served.schema()));
         }
-        Reactor* const call = served.process(request, reply, options_.max_message_size);
+        Reactor* const call = served.process(request, reply, active_, options_.max_message_size);
         if (stopping_.load()) served.flush();
         return call;
     }
@@ -131,6 +133,7 @@ private:
     const DeployOptions& options_;
     const std::vector<std::unique_ptr<Served>> served_;
     std::atomic<bool> stopping_{false};
+    ActiveCalls active_;
     int methods_ = 0;
 };
 
