@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <map>
 #include <stdexcept>
@@ -70,6 +71,14 @@ private:
     std::int64_t batch_ = 0;
 };
 
+void block_stop_signals() {
+    sigset_t both;
+    sigemptyset(&both);
+    sigaddset(&both, SIGINT);
+    sigaddset(&both, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &both, nullptr);
+}
+
 int serve(std::map<std::string, std::string>& options) {
     const auto number = [&](const char* name, int otherwise) {
         return options.count(name) != 0 ? std::stoi(options[name]) : otherwise;
@@ -110,6 +119,7 @@ int keep_calling(std::map<std::string, std::string>& options) {
 
 int main(int argc, char** argv) try {
     auto options = options_of(argc, argv);
+    block_stop_signals();  // until wait(), as the tests may be quick to send one
     return options.count("connect") != 0 ? keep_calling(options) : serve(options);
 } catch (const std::exception& error) {
     std::fprintf(stderr, "remote_server: %s\n", error.what());

@@ -41,7 +41,8 @@ public:
     ~Deployment() = default;
 
     // Blocks until SIGINT, SIGTERM or stop(), then stops. Signals that come earlier do what they always
-    // did, and so does a second one.
+    // did, and so does a second one; a program that blocks them before it starts any thread loses none, as
+    // they are unblocked here.
     void wait() { server_->wait(); }
 
     // Returns when nothing runs any more. May be called often; not by a batch function of its own.

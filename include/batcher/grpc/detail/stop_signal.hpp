@@ -25,6 +25,7 @@ public:
         signals.async_wait([this](const batching::detail::error_code& error, int) {
             if (!error) context_.stop();
         });
+        const Unblocked unblocked;
         context_.run();
     }
 
@@ -45,6 +46,24 @@ private:
     private:
         int number_;
         struct sigaction before_{};
+    };
+
+    // A program may block both before it starts any thread: then one that comes early is found here.
+    class Unblocked {
+    public:
+        Unblocked() noexcept {
+            sigset_t both;
+            sigemptyset(&both);
+            sigaddset(&both, SIGINT);
+            sigaddset(&both, SIGTERM);
+            pthread_sigmask(SIG_UNBLOCK, &both, &before_);
+        }
+        Unblocked(const Unblocked&) = delete;
+        Unblocked& operator=(const Unblocked&) = delete;
+        ~Unblocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+    private:
+        sigset_t before_{};
     };
 
     asio::io_context context_;
