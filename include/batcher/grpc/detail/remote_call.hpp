@@ -111,8 +111,13 @@ private:
     }
 
     void send_again_later() {
-        alarm_ = std::make_unique<::grpc::Alarm>();
-        alarm_->Set(Clock::now() + delay(), [self = shared()](bool) { self->start(); });
+        // An alarm keeps its function, which lets go of both here.
+        const auto alarm = std::make_shared<::grpc::Alarm>();
+        alarm->Set(Clock::now() + delay(), [self = shared(), kept = alarm](bool) mutable {
+            const auto call = std::move(self);
+            kept.reset();
+            call->start();
+        });
     }
 
     // A call that waits for a connection does not learn why there is none. One that does not wait does, at
@@ -132,7 +137,6 @@ private:
     const ::grpc::ByteBuffer request_;
     const Clock::time_point deadline_;
     ::grpc::ByteBuffer reply_;
-    std::unique_ptr<::grpc::Alarm> alarm_;
     std::size_t attempts_ = 0;
 
     std::mutex mutex_;
