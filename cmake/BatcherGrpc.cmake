@@ -33,6 +33,10 @@ libmsgpack-cxx-dev; macOS: brew install grpc msgpack-cxx; vcpkg, Conan: grpc, ms
     target_link_libraries(batcher::grpc_libraries INTERFACE gRPC::grpc++)
     target_include_directories(batcher::grpc_libraries INTERFACE ${BATCHER_MSGPACK_INCLUDE})
     target_compile_definitions(batcher::grpc_libraries INTERFACE MSGPACK_NO_BOOST)
+    if(TARGET gRPC::grpc++_reflection)
+        target_link_libraries(batcher::grpc_libraries INTERFACE gRPC::grpc++_reflection)
+        target_compile_definitions(batcher::grpc_libraries INTERFACE BATCHER_GRPC_REFLECTION)
+    endif()
 endfunction()
 
 set(BATCHER_GRPC_PROBLEM "")

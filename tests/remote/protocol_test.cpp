@@ -218,6 +218,46 @@ TEST_CASE("health is served for the server and each deployment, until it stops")
     }
 }
 
+#if defined(BATCHER_GRPC_REFLECTION)
+TEST_CASE("reflection tells of the service and its messages") {
+    const Deployed deployed;
+    const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+    const auto* service = pool->FindServiceByName("batcher.v1.Deployment");
+    REQUIRE(service != nullptr);
+    CHECK(service->method_count() == 2);
+    const auto* request = pool->FindMessageTypeByName("batcher.v1.ProcessRequest");
+    REQUIRE(request != nullptr);
+    CHECK(request->FindFieldByNumber(3)->is_repeated());
+
+    // grpc.reflection.v1alpha.ServerReflectionRequest{list_services} on a stream.
+    const auto channel =
+        ::grpc::CreateChannel(deployed.deployment.address(), ::grpc::InsecureChannelCredentials());
+    ::grpc::GenericStub stub(channel);
+    ::grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 30s);
+    ::grpc::CompletionQueue queue;
+    const auto stream = stub.PrepareCall(
+        &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+    void* tag = nullptr;
+    bool ok = false;
+    const auto next = [&] { return queue.Next(&tag, &ok) && ok; };
+    std::string question;
+    wire::write_bytes(question, 7, "*");
+    stream->StartCall(nullptr);
+    REQUIRE(next());
+    stream->WriteLast(remote::to_buffer(question), {}, nullptr);
+    REQUIRE(next());
+    ::grpc::ByteBuffer answer;
+    stream->Read(&answer, nullptr);
+    REQUIRE(next());
+    CHECK(contains(std::string(remote::Contiguous(answer).view()), "batcher.v1.Deployment"));
+    ::grpc::Status status;
+    stream->Finish(&status, nullptr);
+    REQUIRE(next());
+    CHECK(status.ok());
+}
+#endif
+
 TEST_CASE("a server that is no deployment is an unknown deployment") {
     ::grpc::ServerBuilder builder;
     int port = 0;

@@ -10,7 +10,7 @@
 //
 // Clients are handles (connect.hpp) and any language's gRPC: the service is batcher.v1.Deployment, its
 // .proto is installed with the headers. gRPC's health service answers for the name "", for the service's
-// and for each deployment's.
+// and for each deployment's. Where gRPC's reflection is installed, the server can be asked for its service.
 //
 // Stopping, at a signal or by stop(): health turns NOT_SERVING; new calls are refused with UNAVAILABLE and
 // a mark by which handles know that they can send them elsewhere; what was accepted leaves without waiting

@@ -10,6 +10,7 @@
 
 #include <batcher/grpc/deploy_options.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/reflection.hpp>
 #include <batcher/grpc/detail/service.hpp>
 #include <batcher/grpc/detail/stop_signal.hpp>
 #include <batcher/grpc/detail/unix_socket.hpp>
@@ -81,6 +82,7 @@ private:
 
     void listen() {
         ::grpc::EnableDefaultHealthCheckService(true);
+        enable_reflection();
         ::grpc::ServerBuilder builder;
         configure(builder);
         addresses_ = options_.listen.all();
