@@ -61,6 +61,7 @@ public:
           max_message_size_(max_message_size) {
         active_.add(*this);
     }
+    ~ProcessCall() override { active_.remove(*this); }
 
     // Within the method's handler: until that returns, the call cannot end.
     void start(const wire::ProcessRequest& request) {
@@ -86,10 +87,7 @@ private:
         if (state_.exchange(State::cancelled) == State::submitted) this->cancel();
     }
 
-    void OnDone() override {
-        active_.remove(*this);
-        delete this;
-    }
+    void OnDone() override { delete this; }
 
     void done() override {
         std::string results;
@@ -139,10 +137,10 @@ public:
     ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
                                         ::grpc::ByteBuffer& reply, ActiveCalls& active,
                                         std::size_t max_message_size) override {
-        // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): OnDone() deletes it
-        auto* call = new ProcessCall<In, Out, Clock>(engine_, reply, active, max_message_size);
+        auto call =
+            std::make_unique<ProcessCall<In, Out, Clock>>(engine_, reply, active, max_message_size);
         call->start(request);
-        return call;
+        return call.release();
     }
 
     void flush() override { engine_->flush(); }
