@@ -26,6 +26,14 @@ set_tests_properties(find_package PROPERTIES FIXTURES_REQUIRED installed)
 add_consumer_test(add_subdirectory add_subdirectory ${flavour})
 add_consumer_test(FetchContent FetchContent ${flavour})
 
+if(TARGET batcher::grpc)
+    add_consumer_test(find_package_grpc find_package -DBATCHER_PART=grpc -DCMAKE_PREFIX_PATH=${consumers}/prefix)
+    set_tests_properties(find_package_grpc PROPERTIES FIXTURES_REQUIRED installed)
+    add_consumer_test(add_subdirectory_grpc add_subdirectory -DBATCHER_PART=grpc ${flavour})
+endif()
+# The core neither needs nor looks for gRPC++.
+add_consumer_test(without_grpc add_subdirectory -DBATCHER_GRPC=OFF ${flavour})
+
 # What is said when Asio is too old, and when there is none.
 function(add_refusal_test name asio_root sentence)
     add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR}

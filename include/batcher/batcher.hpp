@@ -80,6 +80,10 @@
 
 namespace batching {
 
+namespace detail {
+struct Access;
+}
+
 // `Clock` meets the standard's Clock requirements; times are waited for through asio::wait_traits<Clock>.
 template <class In, class Out, class Clock = std::chrono::steady_clock>
 class Batcher {
@@ -211,6 +215,8 @@ public:
     asio::any_io_executor get_executor() const noexcept { return engine_->executor(); }
 
 private:
+    friend struct detail::Access;
+
     template <class F>
     static void complete(Options& options, const F&) {
         detail::check(options);
@@ -225,7 +231,26 @@ private:
     void open(asio::any_io_executor executor, F&& function, const Options& options,
               std::shared_ptr<void> context_owner) {
         using Invoker = detail::InvokerOf<std::decay_t<F>, In, Out, typename Engine::Done>;
-        auto invoker = std::make_unique<Invoker>(std::forward<F>(function));
+        attach(std::move(executor), std::make_unique<Invoker>(std::forward<F>(function)), options,
+               std::move(context_owner));
+    }
+
+    using InvokerPtr = std::unique_ptr<detail::Invoker<In, typename Engine::Done>>;
+
+    // For those who bring an invoker of their own (detail/access.hpp). Without an executor: one worker.
+    Batcher(asio::any_io_executor executor, InvokerPtr invoker, const Options& options) {
+        detail::check(options);
+        std::shared_ptr<void> context_owner;
+        if (!executor) {
+            workers_ = std::make_unique<detail::Workers>(1);
+            executor = workers_->context()->get_executor();
+            context_owner = workers_->context();
+        }
+        attach(std::move(executor), std::move(invoker), options, std::move(context_owner));
+    }
+
+    void attach(asio::any_io_executor executor, InvokerPtr invoker, const Options& options,
+                std::shared_ptr<void> context_owner) {
         engine_ = std::make_shared<Engine>(std::move(executor), options, std::move(invoker),
                                            std::move(context_owner));
         engine_->open();

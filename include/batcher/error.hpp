@@ -22,7 +22,14 @@ enum class errc {           // NOLINT(performance-enum-size): an int, as all err
     closed,                 // called after close() or drain()
     result_count_mismatch,  // the batch function returned more or fewer results than it got items
     deadline_exceeded,      // the call's deadline passed
-    schema_mismatch         // a remote handle's types are not the deployment's
+    schema_mismatch,        // a remote handle's types are not the deployment's
+    // Of remote calls:
+    unavailable,         // the deployment could not be reached, or the connection broke
+    unknown_deployment,  // nothing of that name is served there
+    unauthenticated,     // the deployment does not accept the token
+    message_too_large,   // an item, or a reply, does not fit into one message
+    malformed,           // bytes that are not what they should be
+    remote_failure       // an item failed over there; the sentence ends with what was said there
 };
 
 inline const std::error_category& error_category() noexcept {
@@ -40,6 +47,18 @@ inline const std::error_category& error_category() noexcept {
                     return "the deadline has passed";
                 case errc::schema_mismatch:
                     return "the types of the handle are not those of the deployment";
+                case errc::unavailable:
+                    return "the deployment cannot be reached";
+                case errc::unknown_deployment:
+                    return "there is no such deployment";
+                case errc::unauthenticated:
+                    return "the deployment does not accept the token";
+                case errc::message_too_large:
+                    return "the message is too large";
+                case errc::malformed:
+                    return "the bytes are malformed";
+                case errc::remote_failure:
+                    return "the item failed in the deployment";
             }
             return "unknown batching error";
         }

@@ -66,6 +66,12 @@ public:
             const auto engine = std::move(engine_);
             engine->finish(*slot_, std::move(outcome), Where::on_executor);
         }
+        // The same from a thread that is none of the executor's.
+        void from_any_thread(Outcome<Out> outcome) {
+            const auto engine = std::move(engine_);
+            engine->finish_elsewhere(*slot_, std::move(outcome));
+        }
+        BatchId batch() const noexcept { return {slot_->index, slot_->batch->number}; }
 
     private:
         std::shared_ptr<Engine> engine_;
@@ -78,6 +84,7 @@ public:
         : EngineBase(std::move(executor)),
           context_owner_(std::move(context_owner)),
           invoker_(std::move(invoker)),
+          runs_elsewhere_(invoker_->runs_elsewhere()),
           max_queue_size_(options.max_queue_size),
           scheduler_(rules(options)) {
         timer_.emplace(executor_);
@@ -100,6 +107,13 @@ public:
             return Admission::accepted;
         }
         return submit_and_look(newest, oldest, count);
+    }
+
+    // How many more items may wait at this moment.
+    std::size_t room() const noexcept {
+        if (max_queue_size_ == no_limit) return no_limit;
+        const std::size_t waiting = admitted_.load(std::memory_order_relaxed);
+        return max_queue_size_ - std::min(waiting, max_queue_size_);
     }
 
     // The error of a call that was not accepted. Counts it.
@@ -223,18 +237,22 @@ public:
 
     void abandon(asio::execution_context& context) noexcept override {
         WaiterList<Waiter> orphans;
+        std::vector<BatchId> unwanted;
         {
             std::unique_lock lock(mutex_);
             if (!executor_) return;
             if (&context == &context_of(executor_)) {
-                abandon_locked(orphans);
+                wait_until_sent(lock);
+                abandon_locked(lock, orphans);
             } else {
                 abandon_guests_locked(context, lock, orphans);
             }
             forget(context);
+            unwanted.swap(unwanted_);
         }
         abandon_all(*this, orphans);
         wait_until_sent();
+        for (const BatchId& batch : unwanted) invoker_->unwanted(batch);
     }
 
 private:
@@ -242,6 +260,7 @@ private:
     struct Actions {
         slot_type* start = nullptr;  // a list, in the order of formation
         std::shared_ptr<Delivery> drained;
+        std::vector<BatchId> unwanted;
     };
     enum class Where : std::uint8_t { on_executor, elsewhere };
 
@@ -327,17 +346,24 @@ private:
             todo.drained->settle(*this);
         }
         may_rest_.store(scheduler_.idle() && (armed_for_ || closed_), std::memory_order_relaxed);
+        if (!unwanted_.empty()) [[unlikely]]
+            todo.unwanted.swap(unwanted_);
         return todo;
     }
 
     void perform(Actions& todo) {
         start(todo);
         if (todo.drained) send(shared_from_this(), todo.drained);
+        for (const BatchId& batch : todo.unwanted) invoker_->unwanted(batch);
     }
 
     void start(Actions& todo) {
         while (slot_type* slot = todo.start) {
             todo.start = slot->next;
+            if (runs_elsewhere_) {
+                run(*slot);  // here and now: it only starts the batch
+                continue;
+            }
             asio::post(executor_, [self = shared(), slot] { self->run(*slot); });
         }
     }
@@ -414,7 +440,8 @@ private:
         if (!formed) return;  // and the slot may be in use for another batch
         const std::exception_ptr error = load(slot);
         if (error || slot.inputs.empty()) {
-            finish(slot, Outcome<Out>(error), Where::on_executor);
+            runs_elsewhere_ ? finish_elsewhere(slot, Outcome<Out>(error))
+                            : finish(slot, Outcome<Out>(error), Where::on_executor);
         } else {
             invoker_->invoke(executor_, slot.index, slot.inputs, Done(shared(), slot));
         }
@@ -476,6 +503,9 @@ private:
             case Left::flushed:
                 ++stats_.batches_flushed;
                 break;
+        }
+        if (runs_elsewhere_ && elsewhere_++ == 0) {
+            work_ = asio::prefer(executor_, asio::execution::outstanding_work_t::tracked);
         }
     }
 
@@ -607,17 +637,32 @@ private:
         }
     }
 
+    // A batch that ran on no thread of the executor is done, on any thread. The context cannot go before
+    // the callers are posted; if it has gone, so have they.
+    void finish_elsewhere(slot_type& slot, Outcome<Out> outcome) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!executor_) return;
+            sending();
+        }
+        finish(slot, std::move(outcome), Where::elsewhere);
+        asio::any_io_executor work;
+        {
+            const std::lock_guard lock(mutex_);
+            if (--elsewhere_ == 0) work = std::exchange(work_, asio::any_io_executor());
+        }
+        work = asio::any_io_executor();
+        sent();
+    }
+
     // An asynchronous function was destroyed before its end: with its context, or on its own.
     void finish_uncalled(slot_type& slot) noexcept {
+        if (runs_elsewhere_) return finish_elsewhere(slot, Outcome<Out>(operation_aborted()));
         WaiterList<Waiter> orphans;
         {
             const std::lock_guard lock(mutex_);
             if (!executor_) {
-                stats_.running -= slot.batch->size;
-                stats_.cancelled += slot.batch->size;
-                slot.batch->for_each_list([&](WaiterList<Waiter>& waiters) {
-                    while (Waiter* waiter = waiters.pop_front()) orphan(*waiter, orphans);
-                });
+                orphan_all(slot, orphans);
                 slot.batch.reset();
             }
         }
@@ -643,8 +688,9 @@ private:
         stats_.failed += batch.size - values;
     }
 
-    void abandon_locked(WaiterList<Waiter>& orphans) noexcept {
+    void abandon_locked(std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) noexcept {
         close_locked();
+        if (elsewhere_ != 0) abandon_elsewhere(lock, orphans);
         WaiterList<item_type> items;
         remove_waiting(items);
         while (item_type* item = items.pop_front()) {
@@ -653,16 +699,43 @@ private:
         }
         while (Waiter* drain = drains_.pop_front()) orphan(*drain, orphans);
         timer_.reset();
+        work_ = asio::any_io_executor();
         executor_ = asio::any_io_executor();
     }
 
-    void abandon_guests_locked(const asio::execution_context& context,
-                               std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) {
+    // Those whose batch runs have lost their executor.
+    void orphan_all(slot_type& slot, WaiterList<Waiter>& orphans) noexcept {
+        BatchDelivery<Out>& batch = *slot.batch;
+        stats_.running -= batch.size;
+        stats_.cancelled += std::exchange(batch.size, 0);
+        batch.for_each_list([&](WaiterList<Waiter>& waiters) {
+            while (Waiter* waiter = waiters.pop_front()) orphan(*waiter, orphans);
+        });
+        batch.elsewhere.clear();
+    }
+
+    // Batches that run on no thread of this context go on without it, and nobody waits for them.
+    void abandon_elsewhere(std::unique_lock<std::mutex>& lock,
+                           WaiterList<Waiter>& orphans) noexcept {
+        wait_until_loaded(lock);
+        for (auto& slot : slots_) {
+            if (!slot.batch || is_formed(slot)) continue;
+            orphan_all(slot, orphans);
+            unwanted_.push_back({slot.index, slot.batch->number});
+        }
+    }
+
+    void wait_until_loaded(std::unique_lock<std::mutex>& lock) {
         loaded_.wait(lock, [&] {
             return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) {
                 return slot.batch && slot.batch->phase == Phase::loading;
             });
         });
+    }
+
+    void abandon_guests_locked(const asio::execution_context& context,
+                               std::unique_lock<std::mutex>& lock, WaiterList<Waiter>& orphans) {
+        wait_until_loaded(lock);
         const auto is_guest = [&](const Home* home) {
             return home != nullptr && home->context == &context;
         };
@@ -698,9 +771,14 @@ private:
     void wait_until_sent(const Waiter& waiter, std::unique_lock<std::mutex>& lock) const noexcept {
         if (waiter.life() != Life::carried || waiter.carrier->phase != Phase::settled) return;
         if (waiter.home == nullptr) return;
-        lock.unlock();
-        EngineBase::wait_until_sent();
-        lock.lock();
+        wait_until_sent(lock);
+    }
+    void wait_until_sent(std::unique_lock<std::mutex>& lock) const noexcept {
+        do {
+            lock.unlock();
+            EngineBase::wait_until_sent();
+            lock.lock();
+        } while (!all_sent());
     }
     using EngineBase::wait_until_sent;
 
@@ -740,8 +818,12 @@ private:
         }
         WaiterList<Waiter>::unlink(item);
         if (batch.phase == Phase::settled) return false;
-        --batch.size;
         --stats_.running;
+        if (--batch.size == 0 && runs_elsewhere_) {
+            const auto slot = std::find_if(slots_.begin(), slots_.end(),
+                                           [&](const auto& s) { return s.batch.get() == &batch; });
+            unwanted_.push_back({slot->index, batch.number});
+        }
         return true;
     }
 
@@ -751,6 +833,7 @@ private:
 
     const std::shared_ptr<void> context_owner_;
     const std::unique_ptr<Invoker<In, Done>> invoker_;
+    const bool runs_elsewhere_;
     const std::size_t max_queue_size_;
 
     Intake intake_;
@@ -767,6 +850,9 @@ private:
     WaiterList<Waiter> drains_;
     std::optional<timer_type> timer_;
     std::optional<time_point> armed_for_;
+    std::size_t elsewhere_ = 0;      // batches that run on no thread of the executor ...
+    asio::any_io_executor work_;     // ... but count as work there
+    std::vector<BatchId> unwanted_;  // running batches for which nobody waits any more
     bool closed_ = false;
     Stats stats_;
     std::condition_variable loaded_;

@@ -57,6 +57,7 @@ public:
     void sent() noexcept {
         if (unsent_.fetch_sub(1, std::memory_order_release) == 1) unsent_.notify_all();
     }
+    bool all_sent() const noexcept { return unsent_.load(std::memory_order_acquire) == 0; }
     void wait_until_sent() const noexcept {
         while (const std::size_t n = unsent_.load(std::memory_order_acquire)) unsent_.wait(n);
     }

@@ -7,11 +7,18 @@
 #include <batcher/detail/outcome.hpp>
 #include <batcher/replicas.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
 
 namespace batching::detail {
+
+// A batch: the slot that it runs in, and its number among all of that slot.
+struct BatchId {
+    std::size_t slot;
+    std::uint64_t number;
+};
 
 // `Done` is called once with the Outcome, on the Batcher's executor; it is destroyed uncalled if the
 // execution context is destroyed before an asynchronous function has finished.
@@ -22,6 +29,12 @@ public:
     // Calls the function with `items` (which stay where they are until `done`), as replica `slot`.
     virtual void invoke(const asio::any_io_executor& executor, std::size_t slot,
                         std::vector<In>& items, Done done) = 0;
+
+    // True: invoke() only starts a batch, without blocking, on whatever thread the batch was formed, and
+    // Done::from_any_thread() is called later; never inside invoke().
+    virtual bool runs_elsewhere() const noexcept { return false; }
+    // Nobody waits any more for a batch that runs elsewhere. Any thread; the batch may just be done.
+    virtual void unwanted(BatchId) noexcept {}
 };
 
 template <class F>

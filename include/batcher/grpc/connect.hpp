@@ -1,0 +1,89 @@
+// connect: a handle to a deployment that runs somewhere else; nothing is deployed.
+//
+//     auto scorer = batching::grpc::connect<Params, double>("dns:///scorer:9000", "scorer");
+//     double y = co_await scorer.process(item);       // the same as with a Batcher in this process
+//
+// A handle IS a batching::Batcher, whose batch function is one remote call that carries a whole batch. So
+// everything that batcher.hpp says holds for it: who may call, where callers resume, cancellation,
+// destruction. It never waits for a batch to fill: what is there goes as soon as one of its
+// `calls_in_flight` is free, and what comes meanwhile goes with the next. It is the deployment that waits,
+// for the items of all of its clients.
+//
+// connect() returns at once, also while the deployment is down: the first call connects, and the handle
+// reconnects by itself, after 0.1 to 1 s. Calls wait for the connection until their deadline. Addresses are
+// gRPC's: "unix:/run/scorer.sock", "scorer:9000", "dns:///scorer:9000" (all replicas behind the name, in
+// turn; looked up again when a connection ends), "ipv4:10.0.0.1:9000,10.0.0.2:9000".
+//
+// Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
+// schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, overloaded (the
+// deployment's queue is full) and remote_failure, with what() of the exception over there. A call that
+// fails as a whole fails all of its items.
+//
+// Cancellation: when all callers of a remote call have gone, it is cancelled, and what still waits over
+// there leaves the queue. Destroying a handle lets the calls under way end, at the latest after `timeout`.
+//
+// Threads: items are encoded by the thread that sends the call, which is a caller's or gRPC's, and results
+// are decoded on gRPC's. Without an executor the handle owns one thread, for callers that have none.
+#pragma once
+
+#include <batcher/batcher.hpp>
+#include <batcher/codec.hpp>
+#include <batcher/detail/access.hpp>
+#include <batcher/grpc/connect_options.hpp>
+#include <batcher/grpc/detail/remote.hpp>
+#include <batcher/grpc/detail/remote_invoker.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace batching::grpc {
+
+namespace detail {
+
+template <class In, class Out>
+Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, std::string name,
+                         ConnectOptions options) {
+    batching::detail::check_codec<In>();
+    batching::detail::check_codec<Out>();
+    check(options);
+    const Options batches{.max_batch_size = options.max_items_per_call,
+                          .batch_timeout = std::chrono::nanoseconds::zero(),
+                          .max_concurrent_batches = options.calls_in_flight,
+                          .max_queue_size = options.max_queue_size};
+    using Engine = batching::detail::Engine<In, Out, std::chrono::steady_clock>;
+    using Invoker = RemoteInvoker<In, Out, typename Engine::Done>;
+    auto remote = std::make_shared<const Remote>(std::move(address), std::move(name),
+                                                 batching::detail::call_schema<In, Out>(),
+                                                 std::move(options));
+    return batching::detail::Access::make<In, Out>(
+        std::move(executor), std::make_unique<Invoker>(std::move(remote)), batches);
+}
+
+}  // namespace detail
+
+// A handle with one thread of its own. Throws std::invalid_argument for an option out of range or a PEM
+// file that cannot be read; never because a deployment is down.
+template <class In, class Out>
+Batcher<In, Out> connect(std::string address, std::string name, ConnectOptions options = {}) {
+    return detail::connect<In, Out>({}, std::move(address), std::move(name), std::move(options));
+}
+
+// A handle whose callers without an executor of their own resume on `executor`. A call under way counts as
+// work there.
+template <class In, class Out, batching::detail::Executor Executor>
+Batcher<In, Out> connect(Executor executor, std::string address, std::string name,
+                         ConnectOptions options = {}) {
+    return detail::connect<In, Out>(asio::any_io_executor(std::move(executor)), std::move(address),
+                                    std::move(name), std::move(options));
+}
+
+// The same on the executor of an execution context, as an io_context or a thread_pool.
+template <class In, class Out, batching::detail::ExecutionContext Context>
+Batcher<In, Out> connect(Context& context, std::string address, std::string name,
+                         ConnectOptions options = {}) {
+    return connect<In, Out>(context.get_executor(), std::move(address), std::move(name),
+                            std::move(options));
+}
+
+}  // namespace batching::grpc

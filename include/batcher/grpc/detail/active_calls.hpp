@@ -1,0 +1,62 @@
+// ActiveCalls: the calls that a deployment has accepted and not yet answered, for the sake of its end.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <list>
+#include <mutex>
+#include <vector>
+
+namespace batching::grpc::detail {
+
+class ActiveCall {
+public:
+    ActiveCall() = default;
+    ActiveCall(const ActiveCall&) = delete;
+    ActiveCall& operator=(const ActiveCall&) = delete;
+
+    // Answer now, whatever is missing. Any thread.
+    virtual void give_up() = 0;
+
+protected:
+    ~ActiveCall() = default;
+
+private:
+    friend class ActiveCalls;
+    std::list<ActiveCall*>::iterator place_;
+};
+
+class ActiveCalls {
+public:
+    void add(ActiveCall& call) {
+        const std::lock_guard lock(mutex_);
+        call.place_ = calls_.insert(calls_.end(), &call);
+    }
+    void remove(ActiveCall& call) {
+        const std::lock_guard lock(mutex_);
+        calls_.erase(call.place_);
+        if (calls_.empty()) none_.notify_all();
+    }
+
+    // False if there are still some after `timeout`.
+    bool wait_until_none(std::chrono::milliseconds timeout) {
+        std::unique_lock lock(mutex_);
+        return none_.wait_for(lock, timeout, [this] { return calls_.empty(); });
+    }
+
+    void give_up_all() {
+        // A call that ends on another thread waits for the lock; one that does on this thread has been
+        // told already.
+        const std::lock_guard lock(mutex_);
+        for (ActiveCall* call : std::vector<ActiveCall*>(calls_.begin(), calls_.end())) {
+            call->give_up();
+        }
+    }
+
+private:
+    std::recursive_mutex mutex_;
+    std::condition_variable_any none_;
+    std::list<ActiveCall*> calls_;
+};
+
+}  // namespace batching::grpc::detail

@@ -1,0 +1,54 @@
+// Between strings and gRPC's buffers.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace batching::grpc::detail {
+
+// The names of the service (batcher/v1/deployment.proto), and of the mark of a call that was refused as a
+// whole, because the deployment is stopping: it can be sent again without running anything twice.
+inline constexpr const char* service_name = "batcher.v1.Deployment";
+inline constexpr const char* process_method = "/batcher.v1.Deployment/Process";
+inline constexpr const char* describe_method = "/batcher.v1.Deployment/Describe";
+inline constexpr const char* not_accepted_mark = "batcher-not-accepted";
+
+// The buffer takes the string over, without a copy.
+inline ::grpc::ByteBuffer to_buffer(std::string bytes) {
+    auto owned = std::make_unique<std::string>(std::move(bytes));
+    std::string* const string = owned.get();
+    const ::grpc::Slice slice(
+        string->data(), string->size(), [](void* s) { delete static_cast<std::string*>(s); },
+        owned.release());
+    return {&slice, 1};
+}
+
+// The bytes of a buffer in one piece: as they are if they are one, else copied together.
+class Contiguous {
+public:
+    explicit Contiguous(const ::grpc::ByteBuffer& buffer) {
+        if (!buffer.Valid()) return;
+        if (!buffer.TrySingleSlice(&slice_).ok()) buffer.DumpToSingleSlice(&slice_);
+    }
+
+    std::string_view view() const noexcept {
+        return {reinterpret_cast<const char*>(slice_.begin()), slice_.size()};
+    }
+
+private:
+    ::grpc::Slice slice_;
+};
+
+inline int limit_of(std::size_t size) noexcept {
+    return static_cast<int>(std::min<std::size_t>(size, std::numeric_limits<int>::max()));
+}
+
+}  // namespace batching::grpc::detail

@@ -1,0 +1,114 @@
+// Reflection: a server that can be asked for its services, as grpcurl and others do.
+//
+// gRPC's reflection looks services up among the generated ones of the process. Ours is not generated, so
+// its description is added to them here: batcher/v1/deployment.proto once more, as an object.
+#pragma once
+
+#if defined(BATCHER_GRPC_REFLECTION)
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/descriptor.pb.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+
+#include <string>
+
+namespace batching::grpc::detail {
+
+class DeploymentProto {
+public:
+    // Adds it to the process's descriptors, unless the program has generated code of it.
+    static void add() {
+        static const bool once = [] {
+            const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+            if (pool->FindFileByName(name) != nullptr) return true;
+            static const std::string bytes = DeploymentProto().file_.SerializeAsString();
+            google::protobuf::DescriptorPool::InternalAddGeneratedFile(
+                bytes.data(), static_cast<int>(bytes.size()));
+            return true;
+        }();
+        static_cast<void>(once);
+    }
+
+private:
+    using Field = google::protobuf::FieldDescriptorProto;
+    using Message = google::protobuf::DescriptorProto;
+    static constexpr const char* name = "batcher/v1/deployment.proto";
+
+    DeploymentProto() {
+        file_.set_name(name);
+        file_.set_package("batcher.v1");
+        file_.set_syntax("proto3");
+
+        Message& process = message("ProcessRequest");
+        field(process, 1, "deployment", Field::TYPE_STRING);
+        field(process, 2, "schema", Field::TYPE_STRING);
+        repeated(field(process, 3, "items", Field::TYPE_BYTES));
+        of_type(repeated(field(message("ProcessResponse"), 1, "results")), "Result");
+
+        Message& result = message("Result");
+        result.add_oneof_decl()->set_name("outcome");
+        field(result, 1, "value", Field::TYPE_BYTES).set_oneof_index(0);
+        of_type(field(result, 2, "failure"), "Failure").set_oneof_index(0);
+
+        Message& failure = message("Failure");
+        field(failure, 1, "code", Field::TYPE_INT32);
+        field(failure, 2, "message", Field::TYPE_STRING);
+
+        message("DescribeRequest");
+        of_type(repeated(field(message("DescribeResponse"), 1, "deployments")), "Description");
+        Message& description = message("Description");
+        field(description, 1, "deployment", Field::TYPE_STRING);
+        field(description, 2, "schema", Field::TYPE_STRING);
+        field(description, 3, "max_items", Field::TYPE_UINT64);
+
+        auto& service = *file_.add_service();
+        service.set_name("Deployment");
+        for (const std::string method : {"Process", "Describe"}) {
+            auto& added = *service.add_method();
+            added.set_name(method);
+            added.set_input_type(".batcher.v1." + method + "Request");
+            added.set_output_type(".batcher.v1." + method + "Response");
+        }
+    }
+
+    Message& message(const char* message_name) {
+        Message& added = *file_.add_message_type();
+        added.set_name(message_name);
+        return added;
+    }
+    static Field& field(Message& of, int number, const char* field_name,
+                        Field::Type type = Field::TYPE_MESSAGE) {
+        Field& added = *of.add_field();
+        added.set_number(number);
+        added.set_name(field_name);
+        added.set_type(type);
+        added.set_label(Field::LABEL_OPTIONAL);
+        return added;
+    }
+    static Field& repeated(Field& field) {
+        field.set_label(Field::LABEL_REPEATED);
+        return field;
+    }
+    static Field& of_type(Field& field, const std::string& type) {
+        field.set_type_name(".batcher.v1." + type);
+        return field;
+    }
+
+    google::protobuf::FileDescriptorProto file_;
+};
+
+// For the servers that are built from now on.
+inline void enable_reflection() {
+    DeploymentProto::add();
+    ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+}
+
+}  // namespace batching::grpc::detail
+
+#else
+
+namespace batching::grpc::detail {
+inline void enable_reflection() {}
+}  // namespace batching::grpc::detail
+
+#endif

@@ -1,0 +1,144 @@
+// Remote: the deployment that a handle calls, as all of its calls share it.
+#pragma once
+
+#include <fmt/format.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include <batcher/grpc/connect_options.hpp>
+#include <batcher/grpc/detail/byte_buffer.hpp>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace batching::grpc::detail {
+
+// Where channels are destroyed. gRPC joins the threads that call back when its last channel goes: on such
+// a thread it would wait for itself. And a handle's last reference is dropped by whoever comes last, which
+// may be a callback, ours or one of the program's own. So a thread does nothing else.
+class Undertaker {
+public:
+    static void take(std::shared_ptr<::grpc::Channel> channel) {
+        instance().bury(std::move(channel));
+    }
+    // Before the first channel is made, so that at the end of the program it goes after the last.
+    static Undertaker& instance() {
+        static Undertaker undertaker;
+        return undertaker;
+    }
+
+    ~Undertaker() {
+        std::unique_lock lock(mutex_);
+        closing_ = true;
+        std::thread last = std::move(thread_);
+        lock.unlock();
+        if (last.joinable()) last.join();
+    }
+
+private:
+    Undertaker() = default;
+
+    // One thread for the channels that go at about the same time.
+    void bury(std::shared_ptr<::grpc::Channel> channel) {
+        const std::lock_guard lock(mutex_);
+        channels_.push_back(std::move(channel));
+        if (busy_ || closing_) return;
+        if (thread_.joinable()) thread_.join();  // it has nothing more to do
+        busy_ = true;
+        thread_ = std::thread([this] { run(); });
+    }
+
+    void run() {
+        std::unique_lock lock(mutex_);
+        while (!channels_.empty()) {
+            auto gone = std::move(channels_);
+            channels_.clear();
+            lock.unlock();
+            gone.clear();
+            lock.lock();
+        }
+        busy_ = false;
+    }
+
+    std::mutex mutex_;
+    std::vector<std::shared_ptr<::grpc::Channel>> channels_;
+    std::thread thread_;
+    bool busy_ = false;
+    bool closing_ = false;
+};
+
+inline std::shared_ptr<::grpc::ChannelCredentials> credentials(const std::optional<Tls>& tls) {
+    if (!tls) return ::grpc::InsecureChannelCredentials();
+    ::grpc::SslCredentialsOptions pem;
+    pem.pem_root_certs = read_pem(tls->root_certificates);
+    pem.pem_cert_chain = read_pem(tls->certificate);
+    pem.pem_private_key = read_pem(tls->private_key);
+    return ::grpc::SslCredentials(pem);
+}
+
+inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options) {
+    ::grpc::ChannelArguments arguments;
+    arguments.SetServiceConfigJSON(R"({"loadBalancingConfig": [{"round_robin": {}}]})");
+    arguments.SetMaxReceiveMessageSize(limit_of(options.max_message_size));
+    arguments.SetMaxSendMessageSize(limit_of(options.max_message_size));
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+    // So that new replicas are found within seconds of a connection's end.
+    arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
+    // Handles to one address have connections of their own, with their own settings.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    // gRPC itself sends a call again that never reached the deployment; for that it keeps its bytes.
+    arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, limit_of(options.max_message_size));
+    if (options.keepalive.interval.count() > 0) {
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
+                         static_cast<int>(options.keepalive.interval.count()));
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                         static_cast<int>(options.keepalive.timeout.count()));
+        arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    }
+    if (options.tls && !options.tls->server_name.empty()) {
+        arguments.SetSslTargetNameOverride(options.tls->server_name);
+    }
+    return arguments;
+}
+
+struct Remote {
+    Remote(std::string where, std::string name, std::string types, ConnectOptions how)
+        : address(std::move(where)),
+          deployment(std::move(name)),
+          schema(std::move(types)),
+          options(std::move(how)),
+          channel((Undertaker::instance(),
+                   ::grpc::CreateCustomChannel(address, credentials(options.tls),
+                                               channel_arguments(options)))),
+          stub(std::make_unique<::grpc::GenericStub>(channel)) {}
+    Remote(const Remote&) = delete;
+    Remote& operator=(const Remote&) = delete;
+    ~Remote() {
+        stub.reset();
+        Undertaker::take(std::move(channel));
+    }
+
+    // The beginning of every sentence about it.
+    std::string name() const {
+        return fmt::format("the deployment \"{}\" at {}", deployment, address);
+    }
+
+    const std::string address;
+    const std::string deployment;
+    const std::string schema;
+    const ConnectOptions options;
+    std::shared_ptr<::grpc::Channel> channel;
+    std::unique_ptr<::grpc::GenericStub> stub;
+};
+
+}  // namespace batching::grpc::detail

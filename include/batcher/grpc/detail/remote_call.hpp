@@ -1,0 +1,147 @@
+// RemoteCall: one Process call, with its deadline, its cancellation and the times it is sent again.
+//
+// A call is sent again only if that cannot run an item twice, or if the user says that this does no harm:
+//
+//     never on the wire, or not seen by the server    gRPC itself sends it again
+//     not accepted by a deployment that stops         sent again, until the deadline
+//     the connection broke                            if idempotent, max_attempts times in all
+#pragma once
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/client_context.h>
+
+#include <algorithm>
+#include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/remote.hpp>
+#include <batcher/grpc/detail/status.hpp>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+namespace batching::grpc::detail {
+
+class RemoteCall {
+public:
+    RemoteCall(std::shared_ptr<const Remote> remote, std::string request)
+        : remote_(std::move(remote)),
+          request_(to_buffer(std::move(request))),
+          deadline_(std::chrono::system_clock::now() + remote_->options.timeout) {}
+    RemoteCall(const RemoteCall&) = delete;
+    RemoteCall& operator=(const RemoteCall&) = delete;
+
+    // Does not block. done() follows, on a thread of gRPC's.
+    void start() { send(process_method, true, deadline_, &RemoteCall::on_reply); }
+
+    // Nobody waits for it any more. Any thread, any time.
+    void cancel() noexcept {
+        std::shared_ptr<::grpc::ClientContext> context;
+        {
+            const std::lock_guard lock(mutex_);
+            cancelled_ = true;
+            context = context_;
+        }
+        // Without the lock, as it may run callbacks right here.
+        if (context) context->TryCancel();
+    }
+
+    const Remote& remote() const noexcept { return *remote_; }
+
+protected:
+    ~RemoteCall() = default;
+
+    // Keeps it alive.
+    virtual std::shared_ptr<RemoteCall> shared() = 0;
+
+    // The end of the call: an error, or the reply.
+    virtual void done(std::exception_ptr error, const ::grpc::ByteBuffer& reply) = 0;
+
+private:
+    using Clock = std::chrono::system_clock;
+    using OnStatus = void (RemoteCall::*)(const ::grpc::Status&);
+
+    void send(const char* method, bool wait_for_ready, Clock::time_point deadline, OnStatus then) {
+        auto context = std::make_shared<::grpc::ClientContext>();
+        context->set_deadline(deadline);
+        context->set_wait_for_ready(wait_for_ready);
+        for (const auto& [key, value] : remote_->options.metadata) context->AddMetadata(key, value);
+        if (!remote_->options.token.empty()) {
+            context->AddMetadata("authorization", "Bearer " + remote_->options.token);
+        }
+        bool cancelled = false;
+        {
+            const std::lock_guard lock(mutex_);
+            context_ = context;
+            cancelled = cancelled_;
+        }
+        if (cancelled) context->TryCancel();
+        reply_.Clear();
+        remote_->stub->UnaryCall(
+            context.get(), method, {}, &request_, &reply_,
+            [self = shared(), context, then](::grpc::Status status) { (*self.*then)(status); });
+    }
+
+    void on_reply(const ::grpc::Status& status) {
+        ++attempts_;
+        if (status.ok()) return done(nullptr, reply_);
+        if (may_send_again(status)) return send_again_later();
+        if (status.error_code() == ::grpc::StatusCode::DEADLINE_EXCEEDED &&
+            remote_->channel->GetState(false) != GRPC_CHANNEL_READY) {
+            return ask_why();
+        }
+        done(call_error(*remote_, status, ""), reply_);
+    }
+
+    bool may_send_again(const ::grpc::Status& status) {
+        const std::lock_guard lock(mutex_);
+        if (cancelled_ || Clock::now() + delay() >= deadline_) return false;
+        // A deployment that stops says so; or its gRPC has cancelled the call before it saw it.
+        if (status.error_code() == ::grpc::StatusCode::CANCELLED) return true;
+        if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return false;
+        if (context_->GetServerTrailingMetadata().count(not_accepted_mark) != 0) return true;
+        return remote_->options.idempotent && attempts_ < remote_->options.max_attempts;
+    }
+
+    // 5 ms, and twice as long each time, up to 160.
+    std::chrono::milliseconds delay() const noexcept {
+        return std::chrono::milliseconds(5 << std::min<std::size_t>(attempts_ - 1, 5));
+    }
+
+    void send_again_later() {
+        // An alarm keeps its function, which lets go of both here.
+        const auto alarm = std::make_shared<::grpc::Alarm>();
+        alarm->Set(Clock::now() + delay(), [self = shared(), kept = alarm](bool) mutable {
+            const auto call = std::move(self);
+            kept.reset();
+            call->start();
+        });
+    }
+
+    // A call that waits for a connection does not learn why there is none. One that does not wait does, at
+    // once.
+    void ask_why() {
+        const auto soon = Clock::now() + std::chrono::milliseconds(100);
+        send(describe_method, false, soon, &RemoteCall::on_answer);
+    }
+    void on_answer(const ::grpc::Status& status) {
+        const ::grpc::Status late(::grpc::StatusCode::DEADLINE_EXCEEDED, "");
+        const bool known = status.error_code() == ::grpc::StatusCode::UNAVAILABLE;
+        done(call_error(*remote_, late, known ? status.error_message() : "there is no connection"),
+             reply_);
+    }
+
+    const std::shared_ptr<const Remote> remote_;
+    const ::grpc::ByteBuffer request_;
+    const Clock::time_point deadline_;
+    ::grpc::ByteBuffer reply_;
+    std::size_t attempts_ = 0;
+
+    std::mutex mutex_;
+    std::shared_ptr<::grpc::ClientContext> context_;  // of the call under way
+    bool cancelled_ = false;
+};
+
+}  // namespace batching::grpc::detail

@@ -1,0 +1,152 @@
+// Served: a Batcher under the name that a deployment gives it, and the Process calls that it answers.
+#pragma once
+
+#include <fmt/format.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <batcher/codec.hpp>
+#include <batcher/detail/access.hpp>
+#include <batcher/detail/process_each.hpp>
+#include <batcher/grpc/detail/active_calls.hpp>
+#include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/status.hpp>
+#include <batcher/grpc/detail/wire.hpp>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace batching::grpc::detail {
+
+// Without the types of its items.
+class Served {
+public:
+    Served(std::string name, std::string schema)
+        : name_(std::move(name)), schema_(std::move(schema)) {}
+    Served(const Served&) = delete;
+    Served& operator=(const Served&) = delete;
+    virtual ~Served() = default;
+
+    // Reads the items and hands them in; the reactor answers when the last has its result.
+    virtual ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
+                                                ::grpc::ByteBuffer& reply, ActiveCalls& active,
+                                                std::size_t max_message_size) = 0;
+    // What waits is not to wait for its batch to fill.
+    virtual void flush() = 0;
+
+    const std::string& name() const noexcept { return name_; }
+    const std::string& schema() const noexcept { return schema_; }
+
+private:
+    std::string name_;
+    std::string schema_;
+};
+
+// One Process call. It owns itself until gRPC says that it is over.
+template <class In, class Out, class Clock>
+class ProcessCall final : public ::grpc::ServerUnaryReactor,
+                          private ActiveCall,
+                          private batching::detail::ProcessEach<In, Out, Clock> {
+    using Each = batching::detail::ProcessEach<In, Out, Clock>;
+
+public:
+    ProcessCall(std::shared_ptr<typename Each::engine_type> engine, ::grpc::ByteBuffer& reply,
+                ActiveCalls& active, std::size_t max_message_size)
+        : Each(std::move(engine)),
+          reply_(reply),
+          active_(active),
+          max_message_size_(max_message_size) {
+        active_.add(*this);
+    }
+    ~ProcessCall() override { active_.remove(*this); }
+
+    // Within the method's handler: until that returns, the call cannot end.
+    void start(const wire::ProcessRequest& request) {
+        this->reserve(request.items.size());
+        for (const std::string_view item : request.items) {
+            try {
+                this->add(Codec<In>::decode(item));
+            } catch (...) {
+                this->add_failed(std::current_exception());
+            }
+        }
+        this->submit();
+        if (state_.exchange(State::submitted) == State::cancelled) this->cancel();
+    }
+
+private:
+    enum class State { open, submitted, cancelled };
+
+    // The client has gone, or its deadline has passed. At any time, also while start() runs.
+    void OnCancel() override { give_up(); }
+
+    void give_up() override {
+        if (state_.exchange(State::cancelled) == State::submitted) this->cancel();
+    }
+
+    void OnDone() override { delete this; }
+
+    void done() override {
+        std::string results;
+        results.reserve(16 + this->size() * 16);
+        this->for_each_result(
+            [&](auto&&... result) { write(results, std::forward<decltype(result)>(result)...); });
+        reply_ = to_buffer(std::move(results));
+        this->Finish(::grpc::Status::OK);
+    }
+
+    void write(std::string& results) {
+        wire::write_value(results, [](std::string&) {});
+    }
+    void write(std::string& results, const std::exception_ptr& error) {
+        const ::grpc::Status status = status_of(error);
+        wire::write_failure(results, status.error_code(), status.error_message());
+    }
+    template <class Value>
+    void write(std::string& results, const Value& value) {
+        const std::size_t before = results.size();
+        try {
+            wire::write_value(results, [&](std::string& out) { Codec<Value>::encode(value, out); });
+            if (results.size() <= max_message_size_) return;
+            throw Error(errc::message_too_large,
+                        fmt::format("a result of {} bytes does not fit into a reply of at most {} "
+                                    "bytes, of which {} are taken",
+                                    results.size() - before, max_message_size_, before));
+        } catch (...) {
+            results.resize(before);
+            write(results, std::current_exception());
+        }
+    }
+
+    ::grpc::ByteBuffer& reply_;
+    ActiveCalls& active_;
+    const std::size_t max_message_size_;
+    std::atomic<State> state_{State::open};
+};
+
+template <class In, class Out, class Clock>
+class ServedBatcher final : public Served {
+public:
+    ServedBatcher(std::string name, Batcher<In, Out, Clock>& batcher)
+        : Served(std::move(name), batching::detail::call_schema<In, Out>()),
+          engine_(batching::detail::Access::engine(batcher)) {}
+
+    ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
+                                        ::grpc::ByteBuffer& reply, ActiveCalls& active,
+                                        std::size_t max_message_size) override {
+        auto call =
+            std::make_unique<ProcessCall<In, Out, Clock>>(engine_, reply, active, max_message_size);
+        call->start(request);
+        return call.release();
+    }
+
+    void flush() override { engine_->flush(); }
+
+private:
+    const std::shared_ptr<batching::detail::Engine<In, Out, Clock>> engine_;
+};
+
+}  // namespace batching::grpc::detail

@@ -1,0 +1,164 @@
+// Server: a gRPC server with one Service on it, from the first address to the end of the last call.
+#pragma once
+
+#include <fmt/format.h>
+#include <grpcpp/ext/health_check_service_server_builder_option.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <batcher/grpc/deploy_options.hpp>
+#include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/reflection.hpp>
+#include <batcher/grpc/detail/service.hpp>
+#include <batcher/grpc/detail/stop_signal.hpp>
+#include <batcher/grpc/detail/unix_socket.hpp>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace batching::grpc::detail {
+
+inline std::shared_ptr<::grpc::ServerCredentials> server_credentials(
+    const std::optional<Tls>& tls) {
+    if (!tls) return ::grpc::InsecureServerCredentials();
+    ::grpc::SslServerCredentialsOptions pem(
+        tls->root_certificates.empty()
+            ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+            : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+    pem.pem_root_certs = read_pem(tls->root_certificates);
+    pem.pem_key_cert_pairs.push_back({read_pem(tls->private_key), read_pem(tls->certificate)});
+    return ::grpc::SslServerCredentials(pem);
+}
+
+class Server {
+public:
+    Server(DeployOptions options, std::vector<std::unique_ptr<Served>> served)
+        : options_(std::move(options)), service_(options_, std::move(served)) {
+        listen();
+        set_health(true);
+    }
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server() { stop(); }
+
+    void wait() {
+        signal_.wait();
+        stop();
+    }
+
+    void stop() {
+        signal_.stop();
+        const std::lock_guard lock(stopping_);  // whoever comes second waits for the first
+        if (std::exchange(stopped_, true)) return;
+        set_health(false);
+        service_.stop();
+        drain();
+    }
+
+    const std::vector<std::string>& addresses() const noexcept { return addresses_; }
+
+private:
+    // Calls that arrive while gRPC shuts down it cancels itself, unseen. By that handles know that they
+    // can send them again; so what was accepted must never be cancelled by it, only given up here.
+    void drain() {
+        const auto end = std::chrono::system_clock::now() + options_.drain_timeout;
+        std::thread shutdown([this, end] { server_->Shutdown(end + std::chrono::seconds(5)); });
+        if (!service_.active().wait_until_none(options_.drain_timeout)) {
+            service_.active().give_up_all();
+        }
+        shutdown.join();
+        server_->Wait();
+    }
+
+    void listen() {
+        ::grpc::EnableDefaultHealthCheckService(true);
+        enable_reflection();
+        ::grpc::ServerBuilder builder;
+        configure(builder);
+        addresses_ = options_.listen.all();
+        std::vector<int> ports(addresses_.size());
+        const auto credentials = server_credentials(options_.tls);
+        for (std::size_t i = 0; i < addresses_.size(); ++i) {
+            builder.AddListeningPort(to_bind(addresses_[i]), credentials, &ports[i]);
+        }
+        builder.RegisterService(&service_);
+        server_ = builder.BuildAndStart();
+        for (std::size_t i = 0; i < addresses_.size(); ++i) {
+            if (!server_ || ports[i] == 0) fail(i, ports);
+            name_port(addresses_[i], ports[i]);
+        }
+        for (auto& socket : sockets_) socket.publish();
+    }
+
+    std::string to_bind(const std::string& address) {
+        std::string path = UnixSocket::path_of(address);
+        return path.empty() ? address : sockets_.emplace_back(std::move(path)).address();
+    }
+
+    // The first address that has no port is the one that could not be bound.
+    [[noreturn]] void fail(std::size_t index, const std::vector<int>& ports) const {
+        while (index + 1 < ports.size() && ports[index] != 0) ++index;
+        throw std::system_error(
+            std::make_error_code(std::errc::address_not_available),
+            fmt::format(
+                "the deployment cannot listen on {}: the address is in use or wrong, or this "
+                "process may not bind it",
+                addresses_[index]));
+    }
+
+    void configure(::grpc::ServerBuilder& builder) const {
+        builder.SetMaxReceiveMessageSize(limit_of(options_.max_message_size));
+        builder.SetMaxSendMessageSize(-1);  // replies are cut to size item by item
+        builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, options_.share_port ? 1 : 0);
+        builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                                   limit_of(options_.max_calls_per_connection));
+        // Handles ask for a sign of life as often as they like.
+        builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+        builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10);
+        builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+        if (options_.keepalive.interval.count() > 0) {
+            builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                                       static_cast<int>(options_.keepalive.interval.count()));
+            builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                                       static_cast<int>(options_.keepalive.timeout.count()));
+            builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+        }
+    }
+
+    static void name_port(std::string& address, int port) {
+        if (address.ends_with(":0") && !address.starts_with("unix:")) {
+            address.replace(address.size() - 1, 1, std::to_string(port));
+        }
+    }
+
+    void set_health(bool serving) {
+        auto* const health = server_->GetHealthCheckService();
+        if (health == nullptr) return;
+        health->SetServingStatus(serving);  // of the server, the name ""
+        health->SetServingStatus(service_name, serving);
+        for (const auto& served : service_.served()) {
+            health->SetServingStatus(served->name(), serving);
+        }
+    }
+
+    const DeployOptions options_;
+    Service service_;
+    std::vector<std::string> addresses_;
+    std::deque<UnixSocket> sockets_;
+    StopSignal signal_;
+    std::mutex stopping_;
+    bool stopped_ = false;
+    std::unique_ptr<::grpc::Server> server_;
+};
+
+}  // namespace batching::grpc::detail

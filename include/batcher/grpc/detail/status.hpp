@@ -1,0 +1,132 @@
+// Between exceptions and gRPC's status codes, on both sides.
+#pragma once
+
+#include <fmt/format.h>
+#include <grpcpp/support/status.h>
+
+#include <batcher/detail/asio.hpp>
+#include <batcher/error.hpp>
+#include <batcher/grpc/detail/remote.hpp>
+#include <exception>
+#include <string>
+#include <string_view>
+
+namespace batching::grpc::detail {
+
+// ---- in the deployment: what an item failed with, as it is sent ----------------------------------------
+
+inline ::grpc::StatusCode code_of(errc code) noexcept {
+    switch (code) {
+        case errc::overloaded:
+            return ::grpc::StatusCode::RESOURCE_EXHAUSTED;
+        case errc::closed:
+        case errc::unavailable:
+            return ::grpc::StatusCode::UNAVAILABLE;
+        case errc::deadline_exceeded:
+            return ::grpc::StatusCode::DEADLINE_EXCEEDED;
+        case errc::schema_mismatch:
+            return ::grpc::StatusCode::FAILED_PRECONDITION;
+        case errc::unknown_deployment:
+            return ::grpc::StatusCode::NOT_FOUND;
+        case errc::unauthenticated:
+            return ::grpc::StatusCode::UNAUTHENTICATED;
+        case errc::message_too_large:
+            return ::grpc::StatusCode::OUT_OF_RANGE;
+        case errc::malformed:
+            return ::grpc::StatusCode::INVALID_ARGUMENT;
+        case errc::result_count_mismatch:
+            return ::grpc::StatusCode::INTERNAL;
+        case errc::remote_failure:
+            break;
+    }
+    return ::grpc::StatusCode::UNKNOWN;
+}
+
+inline ::grpc::Status status_of(const std::exception_ptr& error) noexcept {
+    try {
+        std::rethrow_exception(error);
+    } catch (const Error& e) {
+        return {code_of(static_cast<errc>(e.code().value())), e.what()};
+    } catch (const batching::detail::system_error& e) {
+        const bool aborted = e.code() == asio::error::operation_aborted;
+        return {aborted ? ::grpc::StatusCode::CANCELLED : ::grpc::StatusCode::UNKNOWN, e.what()};
+    } catch (const std::exception& e) {
+        return {::grpc::StatusCode::UNKNOWN, e.what()};
+    } catch (...) {
+        return {::grpc::StatusCode::UNKNOWN, "an exception that is not a std::exception"};
+    }
+}
+
+// ---- in the handle -------------------------------------------------------------------------------------
+
+inline std::exception_ptr make_error(errc code, const std::string& sentence) {
+    return std::make_exception_ptr(Error(code, sentence));
+}
+
+// What one item of a call failed with, over there.
+inline std::exception_ptr item_error(const Remote& remote, int code, std::string_view what) {
+    const auto sentence = [&](std::string_view how) {
+        return fmt::format("{} {}: {}", remote.name(), how, what);
+    };
+    switch (code) {
+        case ::grpc::StatusCode::RESOURCE_EXHAUSTED:
+            return make_error(errc::overloaded, sentence("refused the item"));
+        case ::grpc::StatusCode::UNAVAILABLE:
+            return make_error(errc::unavailable, sentence("did not run the item"));
+        case ::grpc::StatusCode::CANCELLED:
+            return make_error(errc::unavailable, sentence("cancelled the item"));
+        case ::grpc::StatusCode::DEADLINE_EXCEEDED:
+            return make_error(errc::deadline_exceeded, sentence("did not run the item in time"));
+        case ::grpc::StatusCode::INVALID_ARGUMENT:
+            return make_error(errc::malformed, sentence("could not read the item"));
+        case ::grpc::StatusCode::OUT_OF_RANGE:
+            return make_error(errc::message_too_large, sentence("could not answer"));
+        default:
+            return make_error(errc::remote_failure, sentence("failed on the item"));
+    }
+}
+
+// What a call failed with, and so all of its items. `reason`: why there is no connection, if known.
+inline std::exception_ptr call_error(const Remote& remote, const ::grpc::Status& status,
+                                     std::string_view reason) {
+    const std::string name = remote.name();
+    const std::string& what = status.error_message();
+    const auto sentence = [&](std::string_view how) {
+        return fmt::format("{} {}: {}", name, how, what);
+    };
+    switch (status.error_code()) {
+        case ::grpc::StatusCode::DEADLINE_EXCEEDED:
+            return make_error(errc::deadline_exceeded,
+                              reason.empty()
+                                  ? fmt::format("{} did not answer within {} ms", name,
+                                                remote.options.timeout.count())
+                                  : fmt::format("{} could not be reached within {} ms: {}", name,
+                                                remote.options.timeout.count(), reason));
+        case ::grpc::StatusCode::UNAVAILABLE:
+            return make_error(errc::unavailable,
+                              sentence("is not available, and whether it has run the item is not "
+                                       "known"));
+        case ::grpc::StatusCode::NOT_FOUND:
+            return make_error(errc::unknown_deployment, sentence("does not exist"));
+        case ::grpc::StatusCode::UNIMPLEMENTED:
+            return make_error(errc::unknown_deployment,
+                              sentence("does not exist, a server that is no deployment answers"));
+        case ::grpc::StatusCode::FAILED_PRECONDITION:
+            return make_error(errc::schema_mismatch, sentence("has other types"));
+        case ::grpc::StatusCode::UNAUTHENTICATED:
+        case ::grpc::StatusCode::PERMISSION_DENIED:
+            return make_error(errc::unauthenticated, sentence("refused the call"));
+        case ::grpc::StatusCode::RESOURCE_EXHAUSTED:
+            return make_error(errc::message_too_large, sentence("cannot take or give a message"));
+        case ::grpc::StatusCode::INVALID_ARGUMENT:
+            return make_error(errc::malformed, sentence("could not read the call"));
+        case ::grpc::StatusCode::CANCELLED:
+            return make_error(errc::unavailable, sentence("cancelled the call"));
+        default:
+            return make_error(errc::remote_failure,
+                              fmt::format("{} failed with status {}: {}", name,
+                                          static_cast<int>(status.error_code()), what));
+    }
+}
+
+}  // namespace batching::grpc::detail

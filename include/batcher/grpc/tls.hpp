@@ -1,0 +1,49 @@
+// Tls and Keepalive: what both ends of a connection are told, in DeployOptions and ConnectOptions.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+
+namespace batching::grpc {
+
+// The names of PEM files, read once, by deploy() or connect(); std::invalid_argument names the one that
+// cannot be read.
+struct Tls {
+    // Whom to trust. Of a handle: "" for the system's authorities. Of a deployment: "" for no matter who
+    // calls; else every client needs a certificate that these have signed (mutual TLS).
+    std::string root_certificates = {};
+
+    // Who one is: required of a deployment; of a handle if the deployment asks for it.
+    std::string certificate = {};
+    std::string private_key = {};
+
+    // Of a handle: the name in the deployment's certificate, if it is not that of the address.
+    std::string server_name = {};
+};
+
+// How soon a silent peer is found out: after `interval` without a sign of life it is asked, and given up
+// if it has not answered within `timeout`. An interval of 0: never.
+struct Keepalive {
+    std::chrono::milliseconds interval = std::chrono::seconds(1);
+    std::chrono::milliseconds timeout = std::chrono::seconds(1);
+};
+
+namespace detail {
+
+inline std::string read_pem(const std::string& file) {
+    if (file.empty()) return {};
+    std::ifstream in(file, std::ios::binary);
+    std::string pem{std::istreambuf_iterator<char>(in), {}};
+    if (!in || pem.empty()) {
+        throw std::invalid_argument(fmt::format("the PEM file {} cannot be read", file));
+    }
+    return pem;
+}
+
+}  // namespace detail
+}  // namespace batching::grpc

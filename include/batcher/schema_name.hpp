@@ -1,0 +1,17 @@
+// schema_name<T>: the name that both sides of a remote call know a type by, if it is not to be derived.
+//
+//     template <>
+//     inline constexpr std::string_view batching::schema_name<Point> = "geo.Point.v1";
+//
+// It is needed for types that msgpack-cxx packs with an adaptor of yours or as an enum, and may be given to
+// any other, so that its fields may change while its name stays.
+#pragma once
+
+#include <string_view>
+
+namespace batching {
+
+template <class T>
+inline constexpr std::string_view schema_name{};
+
+}  // namespace batching

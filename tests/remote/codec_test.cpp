@@ -1,0 +1,181 @@
+#include "support.hpp"
+
+#include <grpcpp/health_check_service_interface.h>
+#include <array>
+#include <batcher/codec.hpp>
+#include <batcher/grpc/detail/wire.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <tuple>
+
+namespace test {
+
+struct Point {
+    int x = 0;
+    double y = 0;
+    MSGPACK_DEFINE(x, y)
+    friend bool operator==(const Point&, const Point&) = default;
+};
+
+struct Named {
+    std::string name = {};
+    std::vector<Point> points = {};
+    std::optional<Point> origin = {};
+    MSGPACK_DEFINE_MAP(name, points, origin)
+    friend bool operator==(const Named&, const Named&) = default;
+};
+
+struct Tree {
+    int value = 0;
+    std::vector<Tree> children = {};
+    MSGPACK_DEFINE(value, children)
+};
+
+struct Versioned {
+    int a = 0;
+    MSGPACK_DEFINE(a)
+};
+
+// In an encoding of its own.
+struct Celsius {
+    double degrees = 0;
+};
+
+// What a protobuf message can do, as far as the codec looks.
+class FakeMessage {
+public:
+    std::string GetTypeName() const { return "test.FakeMessage"; }
+    bool IsInitialized() const { return text != "incomplete"; }
+    bool AppendPartialToString(std::string* out) const { return out->append(text), true; }
+    bool ParseFromArray(const void* bytes, int size) {
+        text.assign(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
+        return text != "bad";
+    }
+    std::string text;
+};
+
+struct Unknown {};
+
+}  // namespace test
+
+template <>
+inline constexpr std::string_view batching::schema_name<test::Versioned> = "test.Versioned.v1";
+
+template <>
+struct batching::Codec<test::Celsius> {
+    static std::string schema() { return "celsius"; }
+    static void encode(const test::Celsius& value, std::string& out) {
+        out += std::to_string(value.degrees);
+    }
+    static test::Celsius decode(std::string_view bytes) { return {std::stod(std::string(bytes))}; }
+};
+
+using namespace test;
+using batching::Codec;
+using batching::errc;
+
+namespace {
+
+template <class T>
+T round_trip(const T& value) {
+    std::string bytes = "before ";
+    Codec<T>::encode(value, bytes);
+    REQUIRE(bytes.substr(0, 7) == "before ");
+    return Codec<T>::decode(std::string_view(bytes).substr(7));
+}
+
+template <class T>
+std::string refusal(std::string_view bytes) {
+    return sentence_of([&] { Codec<T>::decode(bytes); });
+}
+
+static_assert(batching::Encodable<int>);
+static_assert(batching::Encodable<std::map<std::string, std::vector<std::optional<Point>>>>);
+static_assert(batching::Encodable<FakeMessage>);
+static_assert(batching::Encodable<Celsius>);
+static_assert(!batching::Encodable<Unknown>);
+static_assert(!batching::Encodable<std::vector<Unknown>>);
+static_assert(!batching::Encodable<int*>);
+
+}  // namespace
+
+TEST_CASE("values come back as they were encoded") {
+    CHECK(round_trip(-3) == -3);
+    CHECK(round_trip(std::uint64_t{1} << 63U) == std::uint64_t{1} << 63U);
+    CHECK(round_trip(0.1) == 0.1);
+    CHECK(round_trip(true));
+    CHECK(round_trip(std::string("text")) == "text");
+    CHECK(round_trip(std::vector{1.5F, 2.5F}) == std::vector{1.5F, 2.5F});
+    CHECK(round_trip(std::map<std::string, int>{{"a", 1}}) == std::map<std::string, int>{{"a", 1}});
+    CHECK(round_trip(std::optional<int>()) == std::nullopt);
+    CHECK(round_trip(std::tuple(1, std::string("x"))) == std::tuple(1, std::string("x")));
+    const Named named{"n", {{1, 2.0}, {3, 4.0}}, Point{5, 6.0}};
+    CHECK(round_trip(named) == named);
+    CHECK(round_trip(Celsius{36.6}).degrees == 36.6);
+    CHECK(round_trip(FakeMessage{.text = "proto"}).text == "proto");
+}
+
+TEST_CASE("a type is named by its shape, in words that every language and compiler agrees on") {
+    CHECK(Codec<std::int64_t>::schema() == "int");
+    CHECK(Codec<unsigned char>::schema() == "int");
+    CHECK(Codec<float>::schema() == "float");
+    CHECK(Codec<std::vector<double>>::schema() == "[float]");
+    CHECK(Codec<std::array<int, 3>>::schema() == "[int]");
+    CHECK(Codec<std::vector<char>>::schema() == "bytes");
+    CHECK(Codec<std::unordered_map<std::string, bool>>::schema() == "{str:bool}");
+    CHECK(Codec<std::unique_ptr<int>>::schema() == "int?");
+    CHECK(Codec<Point>::schema() == "(int,float)");
+    CHECK(Codec<Named>::schema() == R"({"name":str,"points":[(int,float)],"origin":(int,float)?})");
+    CHECK(Codec<Tree>::schema() == "(int,[...])");
+    CHECK(Codec<std::vector<Versioned>>::schema() == "[test.Versioned.v1]");
+    CHECK(Codec<FakeMessage>::schema() == "test.FakeMessage");
+    CHECK(batching::detail::call_schema<Point, void>() == "(int,float) -> nothing");
+}
+
+TEST_CASE("bytes that are no value of the type are refused with the reason") {
+    CHECK(refusal<int>("") ==
+          "0 bytes are not one complete MessagePack value, at most 64 deep, of type int");
+    CHECK(contains(refusal<int>("\x01\x02"), "2 bytes are not one complete MessagePack value"));
+    CHECK(contains(refusal<int>("\xa1x"), "2 bytes are no MessagePack value of type int"));
+    CHECK(refusal<std::int8_t>("\xcd\x01\x01") != "");  // 257
+    CHECK(refusal<unsigned>("\xff") != "");             // -1
+    CHECK(refusal<FakeMessage>("bad") == "3 bytes are no message of type test.FakeMessage");
+    std::string out;
+    CHECK(contains(
+        sentence_of([&] { Codec<FakeMessage>::encode(FakeMessage{.text = "incomplete"}, out); }),
+        "lacks a required field"));
+}
+
+TEST_CASE("lengths that are declared and not there are refused before anything is allocated") {
+    using Lists = std::vector<std::vector<int>>;
+    CHECK(refusal<Lists>(std::string_view("\xdd\xff\xff\xff\xff", 5)) != "");
+    CHECK(refusal<std::string>(std::string_view("\xdb\xff\xff\xff\xff", 5)) != "");
+    CHECK(refusal<std::vector<char>>(std::string_view("\xc6\xff\xff\xff\xff\x01", 6)) != "");
+    CHECK(refusal<std::map<int, int>>(std::string_view("\xdf\xff\xff\xff\xff", 5)) != "");
+    std::string amplified;  // each of them seems to have the rest of the bytes as its items
+    for (int i = 0; i < 20'000; ++i) amplified += std::string("\xdd\x00\x01\x00\x00", 5);
+    CHECK(refusal<Lists>(amplified) != "");
+}
+
+TEST_CASE("values that lie too deep are refused") {
+    CHECK(Codec<Tree>::decode(std::string("\x92\x01\x90", 3)).value == 1);
+    CHECK(contains(refusal<Tree>(std::string(100'000, '\x91')), "at most 64 deep"));
+}
+
+TEST_CASE("a field of any length is written with its length and read back") {
+    namespace wire = batching::grpc::detail::wire;
+    for (const std::size_t size : {0U, 1U, 127U, 128U, 16'383U, 16'384U, 3'000'000U}) {
+        std::string bytes;
+        const std::string item(size, 'x');
+        wire::write_header(bytes, "name", "types");
+        wire::write_item(bytes, [&](std::string& out) { out += item; });
+        wire::write_item(bytes, [&](std::string& out) { out += "second"; });
+        const auto request = wire::read_request(bytes, 2);
+        CHECK(request.deployment == "name");
+        CHECK(request.schema == "types");
+        REQUIRE(request.items.size() == 2);
+        CHECK(request.items[0] == item);
+        CHECK(request.items[1] == "second");
+    }
+}

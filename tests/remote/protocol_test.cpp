@@ -1,0 +1,291 @@
+// What other languages' gRPC, and those who mean no good, get to see: raw calls.
+#include "deployed.hpp"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/wire.hpp>
+
+#include <random>
+
+using namespace test;
+using batching::errc;
+namespace wire = batching::grpc::detail::wire;
+namespace remote = batching::grpc::detail;
+
+namespace {
+
+struct RawReply {
+    ::grpc::Status status;
+    std::string bytes;
+};
+
+class RawClient {
+public:
+    explicit RawClient(const std::string& address)
+        : stub_(::grpc::CreateChannel(address, ::grpc::InsecureChannelCredentials())) {}
+
+    RawReply call(const std::string& method, const std::string& bytes) {
+        ::grpc::ClientContext context;
+        context.set_deadline(std::chrono::system_clock::now() + 30s);
+        const auto request = remote::to_buffer(bytes);
+        ::grpc::ByteBuffer reply;
+        std::promise<::grpc::Status> status;
+        stub_.UnaryCall(&context, method, {}, &request, &reply,
+                        [&](::grpc::Status s) { status.set_value(std::move(s)); });
+        RawReply result{status.get_future().get(), {}};
+        result.bytes = remote::Contiguous(reply).view();
+        return result;
+    }
+    RawReply process(const std::string& bytes) { return call(remote::process_method, bytes); }
+
+private:
+    ::grpc::GenericStub stub_;
+};
+
+// The bytes of a ProcessRequest.
+std::string request(const std::string& deployment, const std::string& schema,
+                    const std::vector<std::string>& items) {
+    std::string bytes;
+    wire::write_header(bytes, deployment, schema);
+    for (const auto& item : items) {
+        wire::write_item(bytes, [&](std::string& out) { out += item; });
+    }
+    return bytes;
+}
+
+std::vector<wire::Result> results_of(const RawReply& reply, std::size_t count) {
+    std::vector<wire::Result> results;
+    wire::read_response(reply.bytes, count,
+                        [&](const wire::Result& result) { results.push_back(result); });
+    return results;
+}
+
+const std::string twenty_one = "\x15";  // as MessagePack
+const std::string forty_two = "\x2a";
+
+// A server whose Process answers with the same bytes whatever it is asked.
+class Liar {
+public:
+    explicit Liar(std::string reply) : service_(std::move(reply)) {
+        ::grpc::ServerBuilder builder;
+        builder.AddListeningPort("127.0.0.1:0", ::grpc::InsecureServerCredentials(), &port_);
+        builder.RegisterCallbackGenericService(&service_);
+        server_ = builder.BuildAndStart();
+    }
+    ~Liar() { server_->Shutdown(); }
+    std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+private:
+    class Reactor final : public ::grpc::ServerGenericBidiReactor {
+    public:
+        explicit Reactor(const std::string& reply) : reply_(remote::to_buffer(reply)) {
+            StartRead(&request_);
+        }
+        void OnReadDone(bool) override { StartWriteAndFinish(&reply_, {}, ::grpc::Status::OK); }
+        void OnDone() override { delete this; }
+
+    private:
+        ::grpc::ByteBuffer request_;
+        ::grpc::ByteBuffer reply_;
+    };
+    struct Service final : ::grpc::CallbackGenericService {
+        explicit Service(std::string r) : reply(std::move(r)) {}
+        ::grpc::ServerGenericBidiReactor* CreateReactor(
+            ::grpc::GenericCallbackServerContext*) override {
+            return new Reactor(reply);
+        }
+        std::string reply;
+    };
+
+    Service service_;
+    int port_ = 0;
+    std::unique_ptr<::grpc::Server> server_;
+};
+
+}  // namespace
+
+TEST_CASE("a client of another language needs no schema") {
+    const Deployed deployed;
+    RawClient client(deployed.deployment.address());
+    const auto reply = client.process(request("doubling", "", {twenty_one, twenty_one}));
+    REQUIRE(reply.status.ok());
+    for (const auto& result : results_of(reply, 2)) {
+        CHECK(result.has_value);
+        CHECK(result.value == forty_two);
+    }
+}
+
+TEST_CASE("a call without items is answered without results") {
+    const Deployed deployed;
+    RawClient client(deployed.deployment.address());
+    const auto reply = client.process(request("doubling", "", {}));
+    CHECK(reply.status.ok());
+    CHECK(reply.bytes.empty());
+}
+
+TEST_CASE("an item that cannot be read fails alone") {
+    const Deployed deployed;
+    RawClient client(deployed.deployment.address());
+    const auto reply = client.process(request(
+        "doubling", "", {"\xc1", twenty_one, std::string("\xdd\xff\xff\xff\xff", 5), "\xa1x"}));
+    REQUIRE(reply.status.ok());
+    const auto results = results_of(reply, 4);
+    CHECK(results[0].code == ::grpc::StatusCode::INVALID_ARGUMENT);
+    CHECK(results[0].message ==
+          "1 byte is not one complete MessagePack value, at most 64 deep, of type int");
+    CHECK(results[1].value == forty_two);
+    CHECK(results[2].code == ::grpc::StatusCode::INVALID_ARGUMENT);
+    CHECK(results[3].code == ::grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_CASE("bytes that are no request are refused, and the deployment goes on") {
+    const Deployed deployed;
+    RawClient client(deployed.deployment.address());
+    const std::string declares_a_lot("\x1a\xff\xff\xff\xff\x0f", 6);
+    const auto refused = client.process(declares_a_lot);
+    CHECK(refused.status.error_code() == ::grpc::StatusCode::INVALID_ARGUMENT);
+    CHECK(refused.status.error_message() ==
+          "the bytes are not a batcher.v1.ProcessRequest: a field of 4294967295 bytes is declared "
+          "and 0 bytes are left");
+    std::minstd_rand random;  // NOLINT(cert-msc51-cpp): the same bytes each time
+    for (int i = 0; i < 300; ++i) {
+        std::string garbage(random() % 40, '\0');
+        for (char& c : garbage) c = static_cast<char>(random());
+        CHECK_FALSE(client.process(garbage).status.ok());
+    }
+    CHECK(deployed.connect().process(21).get() == 42);
+}
+
+TEST_CASE("more items than a call may have are refused") {
+    const Deployed deployed(at_once, {.max_items_per_call = 2});
+    RawClient client(deployed.deployment.address());
+    CHECK(client.process(request("doubling", "", {twenty_one, twenty_one})).status.ok());
+    const auto refused =
+        client.process(request("doubling", "", {twenty_one, twenty_one, twenty_one}));
+    CHECK(refused.status.error_code() == ::grpc::StatusCode::INVALID_ARGUMENT);
+    CHECK(contains(refused.status.error_message(), "more than 2 items"));
+}
+
+TEST_CASE("a message over the cap is refused before it is read") {
+    const Deployed deployed(at_once, {.max_message_size = 1000});
+    RawClient client(deployed.deployment.address());
+    const auto refused = client.process(request("doubling", "", {std::string(2000, '\0')}));
+    CHECK(refused.status.error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED);
+    CHECK(deployed.connect().process(21).get() == 42);
+}
+
+TEST_CASE("a handle that sends more than the deployment takes is told so") {
+    batching::Batcher<std::string, int> model(
+        [](const std::vector<std::string>& items) { return std::vector<int>(items.size()); },
+        at_once);
+    const auto deployment =
+        rpc::deploy({.listen = "127.0.0.1:0", .max_message_size = 1000}, "length", model);
+    auto handle = rpc::connect<std::string, int>(deployment.address(), "length");
+    const auto ended = call(handle, std::string(2000, 'x'));
+    CHECK(ended.error == errc::message_too_large);
+    CHECK(contains(ended.sentence, deployment.address()));
+}
+
+TEST_CASE("Describe names the deployments, their types and limits") {
+    const Deployed deployed(at_once, {.max_items_per_call = 7});
+    RawClient client(deployed.deployment.address());
+    const auto reply = client.call(remote::describe_method, "");
+    REQUIRE(reply.status.ok());
+    std::string expected;
+    wire::write_description(expected, {"doubling", "int -> int", 7});
+    CHECK(reply.bytes == expected);
+}
+
+TEST_CASE("a method that does not exist is unimplemented") {
+    const Deployed deployed;
+    RawClient client(deployed.deployment.address());
+    const auto reply = client.call("/batcher.v1.Deployment/Nothing", "");
+    CHECK(reply.status.error_code() == ::grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_CASE("health is served for the server and each deployment, until it stops") {
+    // grpc.health.v1.HealthCheckRequest{service} -> HealthCheckResponse{status}: 1 is SERVING.
+    Deployed deployed;
+    RawClient client(deployed.deployment.address());
+    for (const std::string service : {"", "doubling", "batcher.v1.Deployment"}) {
+        std::string bytes;
+        wire::write_bytes(bytes, 1, service);
+        const auto reply = client.call("/grpc.health.v1.Health/Check", bytes);
+        REQUIRE(reply.status.ok());
+        CHECK(reply.bytes == "\x08\x01");
+    }
+}
+
+#if defined(BATCHER_GRPC_REFLECTION)
+TEST_CASE("reflection tells of the service and its messages") {
+    const Deployed deployed;
+    const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+    const auto* service = pool->FindServiceByName("batcher.v1.Deployment");
+    REQUIRE(service != nullptr);
+    CHECK(service->method_count() == 2);
+    const auto* request = pool->FindMessageTypeByName("batcher.v1.ProcessRequest");
+    REQUIRE(request != nullptr);
+    CHECK(request->FindFieldByNumber(3)->is_repeated());
+
+    // grpc.reflection.v1alpha.ServerReflectionRequest{list_services} on a stream.
+    const auto channel =
+        ::grpc::CreateChannel(deployed.deployment.address(), ::grpc::InsecureChannelCredentials());
+    ::grpc::GenericStub stub(channel);
+    ::grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 30s);
+    ::grpc::CompletionQueue queue;
+    const auto stream = stub.PrepareCall(
+        &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+    void* tag = nullptr;
+    bool ok = false;
+    const auto next = [&] { return queue.Next(&tag, &ok) && ok; };
+    std::string question;
+    wire::write_bytes(question, 7, "*");
+    stream->StartCall(nullptr);
+    REQUIRE(next());
+    stream->WriteLast(remote::to_buffer(question), {}, nullptr);
+    REQUIRE(next());
+    ::grpc::ByteBuffer answer;
+    stream->Read(&answer, nullptr);
+    REQUIRE(next());
+    CHECK(contains(std::string(remote::Contiguous(answer).view()), "batcher.v1.Deployment"));
+    ::grpc::Status status;
+    stream->Finish(&status, nullptr);
+    REQUIRE(next());
+    CHECK(status.ok());
+}
+#endif
+
+TEST_CASE("a server that is no deployment is an unknown deployment") {
+    ::grpc::ServerBuilder builder;
+    int port = 0;
+    ::grpc::CallbackGenericService nothing;
+    builder.AddListeningPort("127.0.0.1:0", ::grpc::InsecureServerCredentials(), &port);
+    builder.RegisterCallbackGenericService(&nothing);
+    const auto server = builder.BuildAndStart();
+    auto handle = rpc::connect<int, int>("127.0.0.1:" + std::to_string(port), "doubling");
+    CHECK(call(handle, 1).error == errc::unknown_deployment);
+    server->Shutdown();
+}
+
+TEST_CASE("a reply with a wrong count fails its items, each once, with the figures") {
+    const Liar liar(std::string("\x0a\x03\x0a\x01\x2a", 5));  // one result
+    auto handle = rpc::connect<int, int>(liar.address(), "doubling");
+    CHECK(handle.process(21).get() == 42);
+    const auto sentence = sentence_of([&] { handle.process_many({1, 2, 3}).get(); });
+    CHECK(contains(sentence, "the deployment answered 1 result for 3 items"));
+}
+
+TEST_CASE("a reply that is no reply fails its items, and the handle goes on") {
+    for (const std::string lie :
+         {"\xff\xff\xff", "\x0a\x7f", "\x0a\x00", "\x0a\x02\x0a\x00", "\x0a\x03\x0a\x01\xc1"}) {
+        const Liar liar(lie);
+        auto handle = rpc::connect<int, int>(liar.address(), "doubling");
+        for (int i = 0; i < 3; ++i) {
+            const auto ended = call(handle, 1);
+            CHECK((ended.error == errc::malformed || ended.error == errc::result_count_mismatch));
+        }
+    }
+}
