@@ -89,8 +89,9 @@ void add_served(AllServed& all, std::string name, Batcher<In, Out, Clock>& batch
 // std::system_error if it cannot listen on an address.
 template <class... Served>
 Deployment deploy(DeployOptions options, Served&&... served) {
-    static_assert(sizeof...(Served) != 0 && sizeof...(Served) % 2 == 0,
-                  "deploy() takes its options, and then a name and a Batcher, once or several times");
+    static_assert(
+        sizeof...(Served) != 0 && sizeof...(Served) % 2 == 0,
+        "deploy() takes its options, and then a name and a Batcher, once or several times");
     detail::check(options);
     detail::AllServed all;
     detail::add_served(all, std::forward<Served>(served)...);
