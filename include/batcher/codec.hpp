@@ -133,7 +133,7 @@ struct Codec<T> {
         }
         try {
             detail::DecodingZone zone;
-            return unpack(zone.get(), bytes).template as<T>();
+            return to_value(unpack(zone.get(), bytes));
         } catch (const msgpack::type_error&) {
             detail::throw_malformed(bytes, "no MessagePack value", schema());
         } catch (const msgpack::unpack_error&) {
@@ -142,6 +142,18 @@ struct Codec<T> {
     }
 
 private:
+    // as<T>() of msgpack-cxx reads past the end of an array that is too short for a std::array, so it is
+    // left to types that need it; convert() leaves the rest of the array 0.
+    static T to_value(const msgpack::object& object) {
+        if constexpr (std::default_initializable<T>) {
+            T value{};
+            object.convert(value);
+            return value;
+        } else {
+            return object.template as<T>();
+        }
+    }
+
     // Strings stay where they are: the value takes its copy of them.
     static msgpack::object unpack(msgpack::zone& zone, std::string_view bytes) {
         std::size_t offset = 0;
