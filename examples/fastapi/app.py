@@ -6,8 +6,9 @@
 import os
 
 import fastapi
-import grpc
+import grpc.aio
 import pydantic
+from fastapi.responses import JSONResponse
 
 import deployment
 
@@ -26,8 +27,7 @@ async def read_num(num: float):
 
 
 class Image(pydantic.BaseModel):
-    # 8x8, row by row, from 0 (paper) to 16 (ink)
-    pixels: pydantic.conlist(float, min_items=64, max_items=64)
+    pixels: tuple[(float,) * 64]  # 8x8, row by row, from 0 (paper) to 16 (ink)
 
 
 @app.post("/digit")
@@ -38,9 +38,9 @@ async def read_digit(image: Image):
 @app.exception_handler(deployment.ItemFailed)
 async def item_failed(_, error):
     overloaded = error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-    return fastapi.responses.JSONResponse({"detail": str(error)}, 503 if overloaded else 422)
+    return JSONResponse({"detail": str(error)}, 503 if overloaded else 422)
 
 
 @app.exception_handler(grpc.aio.AioRpcError)
 async def call_failed(_, error):
-    return fastapi.responses.JSONResponse({"detail": error.details()}, 503)
+    return JSONResponse({"detail": error.details()}, 503)

@@ -18,6 +18,9 @@ import msgpack
 
 PROTO_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / "include"
 
+# Over all addresses of a name, as dns:///models:9000.
+ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+
 
 def _compile_proto():
     """What protoc makes of deployment.proto. A project of yours does this when it is built."""
@@ -80,6 +83,8 @@ class Handle:
         try:
             request = pb.ProcessRequest(deployment=self._name, items=[item for item, _ in batch])
             response = await self._connected()(request, timeout=self._timeout, wait_for_ready=True)
+            if len(response.results) != len(batch):
+                raise ValueError(f"{len(response.results)} results for {len(batch)} items")
         except Exception as error:
             for future in futures:
                 if not future.done():  # its caller may have been cancelled
@@ -95,7 +100,8 @@ class Handle:
 
     def _connected(self):
         if self._call is None:
-            self._channel = grpc.aio.insecure_channel(self._address)
+            options = [("grpc.service_config", ROUND_ROBIN)]
+            self._channel = grpc.aio.insecure_channel(self._address, options)
             self._call = self._channel.unary_unary(
                 "/batcher.v1.Deployment/Process",
                 request_serializer=pb.ProcessRequest.SerializeToString,

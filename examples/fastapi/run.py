@@ -114,6 +114,7 @@ def stop_on_signal(*_):
 
 def main(model, workers=4, serve=False):
     signal.signal(signal.SIGTERM, stop_on_signal)
+    sys.stdout.reconfigure(line_buffering=True)
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "models.sock"
         port = free_port()
@@ -126,10 +127,10 @@ def main(model, workers=4, serve=False):
             wait_for("The model", path.exists, model_process)
             with running(web, cwd=HERE, env=environment) as web_process:
                 wait_for("The web application", lambda: answers(url), web_process)
-                print(f"The web application: {url}, {workers} workers", flush=True)
+                print(f"The web application: {url}, {workers} workers")
                 show(url, workers)
                 if serve:
-                    print(f"Try: curl {url}/num/9    Stop: Ctrl-C", flush=True)
+                    print(f"Try: curl {url}/num/9    Stop: Ctrl-C")
                     with contextlib.suppress(KeyboardInterrupt):
                         signal.pause()
         if model_process.returncode != 0:
