@@ -64,8 +64,8 @@ void serve(const std::vector<std::string>& addresses) {
 
     batching::Batcher square_root{square_roots, {.max_batch_size = 64, .batch_timeout = 5ms}};
     batching::Batcher digit{classify, {.max_batch_size = 256}};
-    auto deployment = batching::grpc::deploy({.listen = addresses}, "square_root", square_root,
-                                             "digit", digit);
+    auto deployment =
+        batching::grpc::deploy({.listen = addresses}, "square_root", square_root, "digit", digit);
     fmt::print("\"square_root\" and \"digit\" are deployed on {}\n", deployment.address());
     std::fflush(stdout);
     deployment.wait();
