@@ -142,15 +142,14 @@ struct Codec<T> {
     }
 
 private:
-    // as<T>() of msgpack-cxx reads past the end of an array that is too short for a std::array, so it is
-    // left to types that need it; convert() leaves the rest of the array 0.
+    // An array that is too short leaves the rest of a std::array as it was, so that has to be something.
     static T to_value(const msgpack::object& object) {
-        if constexpr (std::default_initializable<T>) {
+        if constexpr (msgpack::has_as<T>::value) {
+            return object.template as<T>();
+        } else {
             T value{};
             object.convert(value);
             return value;
-        } else {
-            return object.template as<T>();
         }
     }
 
