@@ -38,6 +38,9 @@ need() {
     rm "$log"
 }
 
+need_grpc() { need libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libmsgpack-cxx-dev; }
+need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf protobuf-compiler; }
+
 # Where there is no apt-get only commands can be looked for; CMake says which library is missing.
 without_apt() {
     local tool
@@ -55,7 +58,8 @@ without_apt() {
     done
 }
 
-# build PRESET [TARGET...]: configures silently unless that fails, then builds the targets, or everything.
+# build PRESET [TARGET...]: configures silently unless that fails, then builds the targets, or everything. If that fails it
+# may be for want of a library, so what was left out is said again.
 build() {
     local preset=$1 output
     shift
@@ -63,7 +67,10 @@ build() {
         printf '%s\n' "$output" >&2
         return 1
     fi
-    cmake --build --preset "$preset" ${1:+--target "$@"}
+    if ! cmake --build --preset "$preset" ${1:+--target "$@"}; then
+        grep "left out" <<<"$output" >&2
+        return 1
+    fi
 }
 
 # run_tests PRESET [LABEL...]: all tests of a build, or those with one of the labels.

@@ -98,6 +98,8 @@ std::vector<Sample> read_csv(const std::string& path) {
     return samples;
 }
 
+Digits read_digits() { return {read_csv(DIGITS_CSV)}; }
+
 std::vector<Sample> augmented(std::span<const Sample> samples) {
     const std::vector<Movement> movements = small_movements();
     std::vector<Sample> result;

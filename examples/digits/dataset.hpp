@@ -20,6 +20,16 @@ struct Sample {
     int label;  // the digit it shows, 0 to 9
 };
 
+// All digits of digits.csv. A model learns the first 1,297 and is asked the other 500.
+struct Digits {
+    std::vector<Sample> samples;
+
+    static constexpr std::size_t learned = 1297;
+    std::span<const Sample> examples() const { return std::span(samples).first(learned); }
+    std::span<const Sample> questions() const { return std::span(samples).subspan(learned); }
+};
+Digits read_digits();
+
 // Reads a file of lines "pixel,pixel,...,label". Throws std::runtime_error naming the file and the
 // line.
 std::vector<Sample> read_csv(const std::string& path);

@@ -27,7 +27,6 @@ namespace {
 using namespace digits;
 
 constexpr int clients = 256;
-constexpr std::size_t examples = 1297;  // of the 1,797 digits; the other 500 are the questions
 
 NearestNeighbour trained_on(std::span<const Sample> samples) {
     NearestNeighbour model(augmented(samples));
@@ -83,12 +82,11 @@ void print_batch_sizes(const Load& load, const Measured& result) {
 }
 
 void compare(std::chrono::duration<double> seconds) {
-    const std::vector<Sample> samples = read_csv(DIGITS_CSV);
-    const NearestNeighbour model = trained_on(std::span(samples).first(examples));
-    const std::span questions = std::span(samples).subspan(examples);
+    const Digits digits = read_digits();
+    const NearestNeighbour model = trained_on(digits.examples());
     const auto run_all = [&](std::span<const Load> loads) {
         std::vector<Measured> results;
-        for (const Load& load : loads) results.push_back(measure(load, model, questions));
+        for (const Load& load : loads) results.push_back(measure(load, model, digits.questions()));
         return results;
     };
 

@@ -133,7 +133,7 @@ struct Codec<T> {
         }
         try {
             detail::DecodingZone zone;
-            return unpack(zone.get(), bytes).template as<T>();
+            return to_value(unpack(zone.get(), bytes));
         } catch (const msgpack::type_error&) {
             detail::throw_malformed(bytes, "no MessagePack value", schema());
         } catch (const msgpack::unpack_error&) {
@@ -142,6 +142,17 @@ struct Codec<T> {
     }
 
 private:
+    // An array that is too short leaves the rest of a std::array as it was, so that has to be something.
+    static T to_value(const msgpack::object& object) {
+        if constexpr (msgpack::has_as<T>::value) {
+            return object.template as<T>();
+        } else {
+            T value{};
+            object.convert(value);
+            return value;
+        }
+    }
+
     // Strings stay where they are: the value takes its copy of them.
     static msgpack::object unpack(msgpack::zone& zone, std::string_view bytes) {
         std::size_t offset = 0;

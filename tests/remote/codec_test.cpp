@@ -158,6 +158,13 @@ TEST_CASE("lengths that are declared and not there are refused before anything i
     CHECK(refusal<Lists>(amplified) != "");
 }
 
+TEST_CASE("an array that is too short leaves the rest of a std::array 0") {
+    using Triple = std::array<int, 3>;
+    CHECK(Codec<Triple>::decode("\x91\x07") == Triple{7, 0, 0});
+    CHECK(Codec<std::vector<Triple>>::decode("\x91\x91\x07") == std::vector<Triple>{{7, 0, 0}});
+    CHECK(refusal<Triple>("\x94\x01\x02\x03\x04") != "");
+}
+
 TEST_CASE("values that lie too deep are refused") {
     CHECK(Codec<Tree>::decode(std::string("\x92\x01\x90", 3)).value == 1);
     CHECK(contains(refusal<Tree>(std::string(100'000, '\x91')), "at most 64 deep"));

@@ -1,0 +1,77 @@
+// Many coroutines each ask a deployment for ONE digit at a time, as they would a Batcher of their own.
+//
+//     digits_client [ADDRESS]    that of digits_server; a temporary socket if not given
+//
+// It may be started before the deployment: its calls wait until it is there, for 30 s by default.
+#include "digits/address.hpp"
+#include "digits/dataset.hpp"
+
+#include <fmt/format.h>
+
+#include <asio.hpp>
+#include <batcher.hpp>
+#include <batcher/grpc.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <span>
+#include <string>
+
+namespace {
+
+using namespace digits;
+using Classifier = batching::Batcher<Image, int>;  // a handle to a deployment is one, too
+
+constexpr int clients = 64;
+constexpr std::size_t calls = 4000;
+
+struct Run {
+    std::span<const Sample> questions;
+    std::size_t asked = 0;
+    std::size_t right = 0;
+};
+
+// Nothing here knows where the model runs.
+asio::awaitable<void> client(Classifier& classifier, Run& run) {
+    while (run.asked < calls) {
+        const Sample& question = run.questions[run.asked++ % run.questions.size()];
+        const int answer = co_await classifier.process(question.image);
+        if (answer == question.label) ++run.right;
+    }
+}
+
+void ask(const std::string& address) {
+    // One line says where the model runs:
+    //
+    //   in this process       batching::Batcher classifier{classify, {.max_batch_size = 256}};
+    //   in another            auto classifier = ...connect<Image, int>("unix:/run/digits.sock", "digits");
+    //   on other machines     auto classifier = ...connect<Image, int>("dns:///digits:9000", "digits");
+    auto classifier = batching::grpc::connect<Image, int>(address, "digits");
+
+    const Digits data = read_digits();
+    Run run{data.questions()};
+    asio::io_context event_loop;
+    for (int i = 0; i < clients; ++i) {
+        asio::co_spawn(event_loop, client(classifier, run), [](const std::exception_ptr& error) {
+            if (error) std::rethrow_exception(error);
+        });
+    }
+    event_loop.run();
+
+    const auto sent = classifier.stats().batch_size;
+    fmt::print("{} of {} answers are right\n", run.right, run.asked);
+    fmt::print("{} clients asked in {} remote calls, of {:.1f} images on average\n", clients,
+               sent.count(), sent.mean());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        ask(argc > 1 ? argv[1] : default_address());
+        return EXIT_SUCCESS;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "digits_client: {}\n", error.what());
+        return EXIT_FAILURE;
+    }
+}
