@@ -156,6 +156,16 @@ public:
     bool loading(const item_type& item) const noexcept { return item.is(Phase::loading); }
     std::condition_variable& loaded() noexcept { return loaded_; }
 
+    // An accepted item waits or runs. Also for one that is being handed back without the lock at this
+    // moment, when what carried it may be gone: so it is only compared with what the slots hold.
+    bool is_open(const item_type& item) const noexcept {
+        const Life life = item.life();
+        return life == Life::waiting ||
+               (life == Life::carried &&
+                std::any_of(slots_.begin(), slots_.end(),
+                            [&](const auto& slot) { return slot.batch.get() == item.carrier; }));
+    }
+
     // The item stops waiting or running and fails with operation_aborted in `delivery`.
     void release(item_type& item, BatchDelivery<Out>& delivery) {
         take_out(item);

@@ -65,7 +65,7 @@ protected:
             engine_->loaded().wait(lock, [this] { return !any_loading(); });
             for (std::size_t i = 0; i < made_; ++i) {
                 Part& part = parts_.get()[i];
-                if (!part.waits() && !part.runs()) continue;
+                if (!engine_->is_open(part)) continue;
                 if (!delivery) delivery = engine_->failing(operation_aborted());
                 engine_->release(part, *delivery);
             }
@@ -168,7 +168,8 @@ private:
 
     bool any_loading() const noexcept {
         for (std::size_t i = 0; i < made_; ++i) {
-            if (engine_->loading(parts_.get()[i])) return true;
+            const Part& part = parts_.get()[i];
+            if (engine_->is_open(part) && engine_->loading(part)) return true;
         }
         return false;
     }
