@@ -3,8 +3,8 @@
 //     fastapi_model ADDRESS...    "unix:/run/models.sock", "0.0.0.0:9000"
 //
 // "square_root" tells each caller how many workers of the web application met in its batch.
-#include "digits/dataset.hpp"
-#include "digits/nearest_neighbour.hpp"
+#include "../digits/dataset.hpp"
+#include "../digits/nearest_neighbour.hpp"
 
 #include <fmt/format.h>
 

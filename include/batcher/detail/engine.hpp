@@ -152,19 +152,19 @@ public:
 
     // ---- cancellation, under the lock that is passed -------------------------------------------------
 
-    // An item's value is being moved; wait for `loaded()` before touching the item.
-    bool loading(const item_type& item) const noexcept { return item.is(Phase::loading); }
-    std::condition_variable& loaded() noexcept { return loaded_; }
-
-    // An accepted item waits or runs. Also for one that is being handed back without the lock at this
-    // moment, when what carried it may be gone: so it is only compared with what the slots hold.
-    bool is_open(const item_type& item) const noexcept {
-        const Life life = item.life();
-        return life == Life::waiting ||
-               (life == Life::carried &&
-                std::any_of(slots_.begin(), slots_.end(),
-                            [&](const auto& slot) { return slot.batch.get() == item.carrier; }));
+    // How far an item is. Also for one that is being handed back at this moment, without the lock, when
+    // what carried it may be gone: so its carrier is only compared with what the slots hold.
+    bool waits(const item_type& item) const noexcept {
+        return item.life() == Life::waiting || is_in(item, Phase::formed, Phase::formed);
     }
+    bool runs(const item_type& item) const noexcept {
+        return is_in(item, Phase::loading, Phase::running);
+    }
+    // An item's value is being moved; wait for `loaded()` before touching the item.
+    bool loading(const item_type& item) const noexcept {
+        return is_in(item, Phase::loading, Phase::loading);
+    }
+    std::condition_variable& loaded() noexcept { return loaded_; }
 
     // The item stops waiting or running and fails with operation_aborted in `delivery`.
     void release(item_type& item, BatchDelivery<Out>& delivery) {
@@ -821,20 +821,30 @@ private:
     }
 
     bool take_out_carried(item_type& item) noexcept {
-        BatchDelivery<Out>& batch = item.batch();
-        if (batch.phase == Phase::formed) {
-            put_back_from(batch.number);
+        const slot_type* const slot = slot_of(item);
+        if (slot != nullptr && is_formed(*slot)) {
+            put_back_from(slot->batch->number);
             return take_out(item);
         }
         WaiterList<Waiter>::unlink(item);
-        if (batch.phase == Phase::settled) return false;
+        if (slot == nullptr) return false;  // settled
         --stats_.running;
-        if (--batch.size == 0 && runs_elsewhere_) {
-            const auto slot = std::find_if(slots_.begin(), slots_.end(),
-                                           [&](const auto& s) { return s.batch.get() == &batch; });
-            unwanted_.push_back({slot->index, batch.number});
+        if (--slot->batch->size == 0 && runs_elsewhere_) {
+            unwanted_.push_back({slot->index, slot->batch->number});
         }
         return true;
+    }
+
+    // Where a carried item's batch is formed or runs; null if it is settled.
+    const slot_type* slot_of(const item_type& item) const noexcept {
+        const auto slot = std::find_if(slots_.begin(), slots_.end(), [&](const slot_type& s) {
+            return s.batch && s.batch.get() == item.carrier;
+        });
+        return slot == slots_.end() ? nullptr : &*slot;
+    }
+    bool is_in(const item_type& item, Phase first, Phase last) const noexcept {
+        const slot_type* const slot = item.life() == Life::carried ? slot_of(item) : nullptr;
+        return slot != nullptr && slot->batch->phase >= first && slot->batch->phase <= last;
     }
 
     static std::chrono::nanoseconds nanoseconds(typename Clock::duration d) {

@@ -47,13 +47,6 @@ struct Item : Waiter {
     BatchDelivery<Out>& batch() const noexcept {
         return *static_cast<BatchDelivery<Out>*>(this->carrier);
     }
-    bool is(Phase phase) const noexcept {
-        return this->life() == Life::carried && this->carrier->phase == phase;
-    }
-
-    bool waits() const noexcept { return this->life() == Life::waiting || is(Phase::formed); }
-    bool runs() const noexcept { return is(Phase::loading) || is(Phase::running); }
-
     // Its result, once.
     Out take() { return batch().outcome.take(index); }
 

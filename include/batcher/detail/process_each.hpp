@@ -65,7 +65,7 @@ protected:
             engine_->loaded().wait(lock, [this] { return !any_loading(); });
             for (std::size_t i = 0; i < made_; ++i) {
                 Part& part = parts_.get()[i];
-                if (!engine_->is_open(part)) continue;
+                if (!engine_->waits(part) && !engine_->runs(part)) continue;
                 if (!delivery) delivery = engine_->failing(operation_aborted());
                 engine_->release(part, *delivery);
             }
@@ -168,8 +168,7 @@ private:
 
     bool any_loading() const noexcept {
         for (std::size_t i = 0; i < made_; ++i) {
-            const Part& part = parts_.get()[i];
-            if (engine_->is_open(part) && engine_->loading(part)) return true;
+            if (engine_->loading(parts_.get()[i])) return true;
         }
         return false;
     }

@@ -66,8 +66,8 @@ public:
     }
 
     std::shared_ptr<Delivery> cancel(asio::cancellation_type type) {
-        const bool runs = this->runs();
-        if (!(runs || this->waits()) || !releases(type, runs)) return nullptr;
+        const bool runs = engine_->runs(*this);
+        if (!(runs || engine_->waits(*this)) || !releases(type, runs)) return nullptr;
         auto delivery = engine_->failing(operation_aborted());
         engine_->release(*this, *delivery);
         delivery->settle(*engine_);
@@ -162,13 +162,14 @@ public:
         bool runs = false;
         bool open = false;
         for (const Part& part : parts_) {
-            runs |= part.life() == Life::done || (part.life() == Life::carried && !part.waits());
-            open |= part.waits() || part.runs();
+            const bool waits = engine_->waits(part);
+            runs |= !waits;  // or has run
+            open |= waits || engine_->runs(part);
         }
         if (!open || !releases(type, runs)) return nullptr;
         auto delivery = engine_->failing(operation_aborted());
         for (Part& part : parts_) {
-            if (part.waits() || part.runs()) engine_->release(part, *delivery);
+            if (engine_->waits(part) || engine_->runs(part)) engine_->release(part, *delivery);
         }
         delivery->settle(*engine_);
         return delivery;
