@@ -67,7 +67,9 @@ public:
 
     // Waits in the caller's coroutine frame; nothing is allocated. The coroutine resumes on its promise's
     // get_executor() if that exists, else on the Batcher's executor (or worker); always as if posted. An
-    // asio::awaitable resumes on its own executor, and its cancellation applies. Errors are thrown.
+    // asio::awaitable resumes on its own executor, and its cancellation applies; it is one with Asio's
+    // default executor type (in others: co_await async_process(item, asio::use_awaitable_t<Executor>())).
+    // Errors are thrown.
     using ResumeOn<Request>::operator co_await;
 
     // The same, resuming on `executor`: any that converts to any_io_executor. The wait counts as no work

@@ -45,8 +45,14 @@ Detached caller(batching::Batcher<int, int>& batcher, const bool& stop) {
     while (!stop) co_await batcher.process(1);
 }
 
-// Allocations that `batches` full batches of `size` items cost, in a closed loop of plain coroutines.
-std::size_t allocations_of(std::size_t batches, std::size_t size) {
+aio::awaitable<void> awaitable_caller(batching::Batcher<int, int>& batcher, const bool& stop) {
+    while (!stop) co_await batcher.process(1);
+}
+
+// Allocations that `batches` full batches of `size` items cost, in a closed loop of coroutines that `start`
+// starts.
+template <class Start>
+std::size_t allocations_of(std::size_t batches, std::size_t size, Start start) {
     aio::io_context context;
     std::size_t left = 10 + batches;
     std::size_t before = 0;
@@ -62,7 +68,7 @@ std::size_t allocations_of(std::size_t batches, std::size_t size) {
                                             return items;
                                         },
                                         {.max_batch_size = size, .batch_timeout = 1h}};
-    for (std::size_t i = 0; i < 2 * size; ++i) caller(batcher, stop);
+    for (std::size_t i = 0; i < 2 * size; ++i) start(context, batcher, stop);
     context.run_for(30s);
     REQUIRE(left == 0);
     return before;
@@ -71,16 +77,26 @@ std::size_t allocations_of(std::size_t batches, std::size_t size) {
 }  // namespace
 
 TEST_CASE("an item costs no allocation, however many there are in a batch") {
-    const std::size_t small = allocations_of(100, 8);
-    const std::size_t large = allocations_of(100, 800);
-    CHECK(small == large);
-    CHECK(small <= 400);  // a batch: the function's own results, what carries them, and a post
+    const auto check = [](auto start) {
+        const std::size_t small = allocations_of(100, 8, start);
+        const std::size_t large = allocations_of(100, 800, start);
+        CHECK(small == large);
+        CHECK(small <= 400);  // a batch: the function's own results, what carries them, and a post
+    };
+    SECTION("in a plain coroutine") {
+        check([](auto&, auto& batcher, const bool& stop) { caller(batcher, stop); });
+    }
+    SECTION("in asio::awaitable") {
+        check([](auto& context, auto& batcher, const bool& stop) {
+            aio::co_spawn(context, awaitable_caller(batcher, stop), aio::detached);
+        });
+    }
 }
 
 #endif
 
 TEST_CASE("a waiting item takes at most 128 bytes beside its value") {
-    using Batcher = batching::Batcher<int, int>;
-    using Waiter = decltype(std::declval<Batcher::process_type>().operator co_await());
-    CHECK(sizeof(Waiter) <= 128 + sizeof(int));
+    using Operation = batching::Batcher<int, int>::process_type;
+    using Awaiter = decltype(std::declval<Operation>().operator co_await());
+    CHECK(sizeof(Operation) + sizeof(Awaiter) <= 128 + sizeof(int));
 }
