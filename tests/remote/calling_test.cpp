@@ -332,3 +332,22 @@ TEST_CASE("options out of range are refused by name") {
     CHECK(refusal({.tls = rpc::Tls{.root_certificates = "none.pem"}}) ==
           "the PEM file none.pem cannot be read");
 }
+TEST_CASE("times without end are as good as any") {
+    const Deployed deployed(at_once, {.drain_timeout = std::chrono::milliseconds::max(),
+                                      .keepalive = {.interval = std::chrono::hours(1000)}});
+    auto handle = deployed.connect({.timeout = std::chrono::milliseconds::max(),
+                                    .keepalive = {.interval = std::chrono::hours(1000),
+                                                  .timeout = std::chrono::milliseconds::max()}});
+    CHECK(call(handle, 21).value == 42);
+}
+
+TEST_CASE("deploy options out of range are refused by name") {
+    Deployed deployed;
+    const auto refusal = [&](rpc::DeployOptions options) {
+        options.listen = "127.0.0.1:0";
+        return sentence_of([&] { std::ignore = rpc::deploy(options, "doubling", deployed.model); });
+    };
+    CHECK(refusal({.max_items_per_call = 0}) == "max_items_per_call must be 1 or more, not 0");
+    CHECK(refusal({.drain_timeout = -1ms}) == "drain_timeout must be 0 or more, not -1 ms");
+}
+
