@@ -275,7 +275,8 @@ TEST_CASE("a reply with a wrong count fails its items, each once, with the figur
     auto handle = rpc::connect<int, int>(liar.address(), "doubling");
     CHECK(handle.process(21).get() == 42);
     const auto sentence = sentence_of([&] { handle.process_many({1, 2, 3}).get(); });
-    CHECK(contains(sentence, "the deployment answered 1 result for 3 items"));
+    CHECK(sentence ==
+          "the deployment \"doubling\" at " + liar.address() + " answered 1 result for 3 items");
 }
 
 TEST_CASE("a reply that is no reply fails its items, and the handle goes on") {
@@ -289,3 +290,4 @@ TEST_CASE("a reply that is no reply fails its items, and the handle goes on") {
         }
     }
 }
+            CHECK(contains(ended.sentence, "the deployment \"doubling\" at " + liar.address()));

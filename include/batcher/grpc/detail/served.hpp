@@ -70,6 +70,10 @@ public:
             try {
                 this->add(Codec<In>::decode(item));
             } catch (...) {
+            } catch (const Error&) {
+                this->add_failed(std::current_exception());
+            } catch (const std::exception& e) {  // of a codec of the user's
+                this->add_failed(std::make_exception_ptr(Error(errc::malformed, e.what())));
                 this->add_failed(std::current_exception());
             }
         }

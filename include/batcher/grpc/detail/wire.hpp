@@ -155,8 +155,8 @@ void read_response(std::string_view bytes, std::size_t expected, Take take) {
     for_each_result([&](std::string_view) { ++count; });
     if (count != expected) {
         throw Error(errc::result_count_mismatch,
-                    fmt::format("the deployment answered {} result{} for {} item{}", count,
-                                count == 1 ? "" : "s", expected, expected == 1 ? "" : "s"));
+                    fmt::format("answered {} result{} for {} item{}", count, count == 1 ? "" : "s",
+                                expected, expected == 1 ? "" : "s"));
     }
     for_each_result([&](std::string_view result) { take(read_result(result)); });
 }
