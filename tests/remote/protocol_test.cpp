@@ -65,6 +65,58 @@ std::vector<wire::Result> results_of(const RawReply& reply, std::size_t count) {
 const std::string twenty_one = "\x15";  // as MessagePack
 const std::string forty_two = "\x2a";
 
+// grpc.health.v1: HealthCheckRequest{service} -> HealthCheckResponse{status}.
+const std::string serving = "\x08\x01";
+const std::string not_serving = "\x08\x02";
+
+std::string health_of(const std::string& service) {
+    std::string bytes;
+    wire::write_bytes(bytes, 1, service);
+    return bytes;
+}
+
+// A stream of the health of a service, as it changes.
+class HealthWatch {
+public:
+    HealthWatch(const std::string& address, const std::string& service)
+        : stub_(::grpc::CreateChannel(address, ::grpc::InsecureChannelCredentials())) {
+        context_.set_deadline(std::chrono::system_clock::now() + 30s);
+        stream_ = stub_.PrepareCall(&context_, "/grpc.health.v1.Health/Watch", &queue_);
+        stream_->StartCall(nullptr);
+        done();
+        stream_->WriteLast(remote::to_buffer(health_of(service)), {}, nullptr);
+        done();
+    }
+    HealthWatch(const HealthWatch&) = delete;
+    HealthWatch& operator=(const HealthWatch&) = delete;
+    ~HealthWatch() {
+        cancel();
+        ::grpc::Status status;
+        stream_->Finish(&status, nullptr);
+        done();
+    }
+
+    // Its next state; "" if the stream ends.
+    std::string next() {
+        ::grpc::ByteBuffer state;
+        stream_->Read(&state, nullptr);
+        return done() ? std::string(remote::Contiguous(state).view()) : std::string();
+    }
+    void cancel() { context_.TryCancel(); }
+
+private:
+    bool done() {
+        void* tag = nullptr;
+        bool ok = false;
+        return queue_.Next(&tag, &ok) && ok;
+    }
+
+    ::grpc::GenericStub stub_;
+    ::grpc::ClientContext context_;
+    ::grpc::CompletionQueue queue_;
+    std::unique_ptr<::grpc::GenericClientAsyncReaderWriter> stream_;
+};
+
 // A server whose Process answers with the same bytes whatever it is asked.
 class Liar {
 public:
@@ -205,17 +257,35 @@ TEST_CASE("a method that does not exist is unimplemented") {
     CHECK(reply.status.error_code() == ::grpc::StatusCode::UNIMPLEMENTED);
 }
 
-TEST_CASE("health is served for the server and each deployment, until it stops") {
-    // grpc.health.v1.HealthCheckRequest{service} -> HealthCheckResponse{status}: 1 is SERVING.
+TEST_CASE("health is served for the server and each deployment") {
     Deployed deployed;
     RawClient client(deployed.deployment.address());
     for (const std::string service : {"", "doubling", "batcher.v1.Deployment"}) {
-        std::string bytes;
-        wire::write_bytes(bytes, 1, service);
-        const auto reply = client.call("/grpc.health.v1.Health/Check", bytes);
+        const auto reply = client.call("/grpc.health.v1.Health/Check", health_of(service));
         REQUIRE(reply.status.ok());
-        CHECK(reply.bytes == "\x08\x01");
+        CHECK(reply.bytes == serving);
     }
+}
+
+TEST_CASE("health turns NOT_SERVING at stop(), while what was accepted still runs") {
+    Deployed deployed;
+    HealthWatch all(deployed.deployment.address(), "");
+    HealthWatch one(deployed.deployment.address(), "doubling");
+    CHECK(all.next() == serving);
+    CHECK(one.next() == serving);
+    deployed.doubling.hold();
+    auto handle = deployed.connect();
+    auto running = handle.async_process(21, aio::use_future);
+    REQUIRE(deployed.doubling.called(1));
+    std::thread stopping([&] { deployed.deployment.stop(); });
+    CHECK(all.next() == not_serving);
+    CHECK(one.next() == not_serving);
+    all.cancel();
+    one.cancel();
+    CHECK(running.wait_for(0s) == std::future_status::timeout);
+    deployed.doubling.release();
+    CHECK(running.get() == 42);
+    stopping.join();
 }
 
 #if defined(BATCHER_GRPC_REFLECTION)
@@ -287,7 +357,7 @@ TEST_CASE("a reply that is no reply fails its items, and the handle goes on") {
         for (int i = 0; i < 3; ++i) {
             const auto ended = call(handle, 1);
             CHECK((ended.error == errc::malformed || ended.error == errc::result_count_mismatch));
+            CHECK(contains(ended.sentence, "the deployment \"doubling\" at " + liar.address()));
         }
     }
 }
-            CHECK(contains(ended.sentence, "the deployment \"doubling\" at " + liar.address()));
