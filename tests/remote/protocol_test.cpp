@@ -288,6 +288,51 @@ TEST_CASE("health turns NOT_SERVING at stop(), while what was accepted still run
     stopping.join();
 }
 
+TEST_CASE("a reply is cut to size item by item, with room for the failures") {
+    batching::Batcher<int, std::string> model(
+        [](const std::vector<int>& items) {
+            std::vector<batching::Result<std::string>> results;
+            for (const int item : items) {
+                if (item == 1) {
+                    results.emplace_back(
+                        std::make_exception_ptr(std::runtime_error(std::string(6000, 'f'))));
+                } else {
+                    results.emplace_back(std::string(3000, 'x'));
+                }
+            }
+            return results;
+        },
+        {.max_batch_size = 1000, .batch_timeout = 0ns});
+    const auto deployment =
+        rpc::deploy({.listen = "127.0.0.1:0", .max_message_size = 5000}, "large", model);
+    RawClient client(deployment.address());
+    std::vector<std::string> items(200, "\x02");
+    items[199] = "\x01";
+    const auto reply = client.process(request("large", "", items));
+    REQUIRE(reply.status.ok());
+    CHECK(reply.bytes.size() <= 5000);
+    const auto results = results_of(reply, 200);
+    CHECK(results[0].has_value);
+    for (std::size_t i = 1; i < 199; ++i) {
+        CHECK(results[i].code == ::grpc::StatusCode::OUT_OF_RANGE);
+    }
+    CHECK(results[199].code == ::grpc::StatusCode::UNKNOWN);
+}
+
+TEST_CASE("what an item failed with can be read by any protobuf, whatever its bytes") {
+    batching::Batcher<int, int> model(
+        [](const std::vector<int>&) -> std::vector<int> {
+            throw std::runtime_error(
+                "caf\xe9 \xc3\xa9 \xf0\x9f\x98\x80 \xed\xa0\x80 \xc0\xaf \xe2\x82");
+        },
+        at_once);
+    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0"}, "latin", model);
+    RawClient client(deployment.address());
+    const auto reply = client.process(request("latin", "", {twenty_one}));
+    REQUIRE(reply.status.ok());
+    CHECK(results_of(reply, 1)[0].message == "caf? \xc3\xa9 \xf0\x9f\x98\x80 ??? ?? ??");
+}
+
 #if defined(BATCHER_GRPC_REFLECTION)
 TEST_CASE("reflection tells of the service and its messages") {
     const Deployed deployed;
