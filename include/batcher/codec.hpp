@@ -29,6 +29,7 @@
 #include <cstddef>
 #include <limits>
 #include <msgpack.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -71,21 +72,34 @@ private:
     std::string& out_;
 };
 
-// A thread's memory for what lies between bytes and value, kept for its next item.
+// A thread's memory for what lies between bytes and value, kept for its next item. A value that is decoded
+// within another, by a type that calls a codec in its msgpack_unpack(), has one of its own.
 class DecodingZone {
 public:
-    DecodingZone() : zone_(local()) {}
+    DecodingZone() : outer_(local().used) {
+        if (outer_) own_.emplace();
+        local().used = true;
+    }
     DecodingZone(const DecodingZone&) = delete;
     DecodingZone& operator=(const DecodingZone&) = delete;
-    ~DecodingZone() { zone_.clear(); }
-    msgpack::zone& get() noexcept { return zone_; }
+    ~DecodingZone() {
+        if (outer_) return;
+        local().zone.clear();
+        local().used = false;
+    }
+    msgpack::zone& get() noexcept { return own_ ? *own_ : local().zone; }
 
 private:
-    static msgpack::zone& local() {
-        thread_local msgpack::zone zone;
-        return zone;
+    struct Local {
+        msgpack::zone zone;
+        bool used = false;
+    };
+    static Local& local() {
+        thread_local Local local;
+        return local;
     }
-    msgpack::zone& zone_;
+    const bool outer_;
+    std::optional<msgpack::zone> own_;
 };
 
 [[noreturn]] inline void throw_malformed(std::string_view bytes, std::string_view what,

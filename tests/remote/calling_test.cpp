@@ -6,6 +6,25 @@
 #include <stdexcept>
 #include <thread>
 
+namespace test {
+
+// What one side cannot write, and the other cannot read.
+struct Untold {
+    std::string text;
+};
+
+}  // namespace test
+
+template <>
+struct batching::Codec<test::Untold> {
+    static std::string schema() { return "untold"; }
+    static void encode(const test::Untold& value, std::string& out) {
+        if (value.text == "never") throw std::runtime_error("my lips are sealed");
+        out += value.text;
+    }
+    static test::Untold decode(std::string_view) { throw std::runtime_error("never heard of it"); }
+};
+
 using namespace test;
 using batching::errc;
 
@@ -126,6 +145,20 @@ TEST_CASE("an item that fits into no message fails alone, on either side") {
     CHECK(grown.error == errc::message_too_large);
     CHECK(contains(grown.sentence, "a result of 900"));
     CHECK(call(handle, std::string("small")).value == "small");
+}
+
+TEST_CASE("an item that cannot be written says where it was to go") {
+    batching::Batcher<Untold, int> model(
+        [](const std::vector<Untold>& items) { return std::vector<int>(items.size()); }, at_once);
+    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0"}, "untold", model);
+    auto handle = rpc::connect<Untold, int>(deployment.address(), "untold");
+    const auto unwritten = call(handle, Untold{"never"});
+    CHECK(unwritten.error == errc::malformed);
+    CHECK(unwritten.sentence == "an item for the deployment \"untold\" at " + deployment.address() +
+                                    " cannot be written: my lips are sealed");
+    const auto unread = call(handle, Untold{"once"});
+    CHECK(unread.error == errc::malformed);
+    CHECK(contains(unread.sentence, "could not read the item: never heard of it"));
 }
 
 TEST_CASE("an error of one item reaches its caller alone, with what was said over there") {
@@ -300,6 +333,25 @@ TEST_CASE("what does not finish within the drain timeout is cancelled") {
     REQUIRE(deployed.doubling.called(1));
     deployed.deployment.stop();
     CHECK_THROWS(result.get());
+}
+
+TEST_CASE("times without end are as good as any") {
+    const Deployed deployed(at_once, {.drain_timeout = std::chrono::milliseconds::max(),
+                                      .keepalive = {.interval = std::chrono::hours(1000)}});
+    auto handle = deployed.connect({.timeout = std::chrono::milliseconds::max(),
+                                    .keepalive = {.interval = std::chrono::hours(1000),
+                                                  .timeout = std::chrono::milliseconds::max()}});
+    CHECK(call(handle, 21).value == 42);
+}
+
+TEST_CASE("deploy options out of range are refused by name") {
+    Deployed deployed;
+    const auto refusal = [&](rpc::DeployOptions options) {
+        options.listen = "127.0.0.1:0";
+        return sentence_of([&] { std::ignore = rpc::deploy(options, "doubling", deployed.model); });
+    };
+    CHECK(refusal({.max_items_per_call = 0}) == "max_items_per_call must be 1 or more, not 0");
+    CHECK(refusal({.drain_timeout = -1ms}) == "drain_timeout must be 0 or more, not -1 ms");
 }
 
 TEST_CASE("wait() returns when another thread stops the deployment") {

@@ -55,6 +55,32 @@ public:
     std::string text;
 };
 
+// Keeps a part of itself as bytes, and reads those with the codec of that part.
+struct Sealed {
+    int before = 0;
+    Named inside = {};
+    int after = 0;
+    std::vector<int> last = {};
+
+    template <class Packer>
+    void msgpack_pack(Packer& packer) const {
+        std::string bytes;
+        batching::Codec<Named>::encode(inside, bytes);
+        packer.pack_array(4);
+        packer.pack(before);
+        packer.pack(bytes);
+        packer.pack(after);
+        packer.pack(last);
+    }
+    void msgpack_unpack(const msgpack::object& o) {
+        const auto* fields = o.via.array.ptr;
+        before = fields[0].as<int>();
+        inside = batching::Codec<Named>::decode(fields[1].as<std::string>());
+        after = fields[2].as<int>();
+        last = fields[3].as<std::vector<int>>();
+    }
+};
+
 struct Unknown {};
 
 }  // namespace test
@@ -112,6 +138,10 @@ TEST_CASE("values come back as they were encoded") {
     CHECK(round_trip(std::tuple(1, std::string("x"))) == std::tuple(1, std::string("x")));
     const Named named{"n", {{1, 2.0}, {3, 4.0}}, Point{5, 6.0}};
     CHECK(round_trip(named) == named);
+    const Sealed sealed = round_trip(Sealed{1, named, 2, std::vector<int>(5000, 3)});
+    CHECK(sealed.inside == named);
+    CHECK(sealed.after == 2);
+    CHECK(sealed.last == std::vector<int>(5000, 3));
     CHECK(round_trip(Celsius{36.6}).degrees == 36.6);
     CHECK(round_trip(FakeMessage{.text = "proto"}).text == "proto");
 }

@@ -284,12 +284,14 @@ TEST_CASE("a client that sends much and does not read harms nobody, and is cut o
             return answers;
         },
         {.batch_timeout = 0ns});
-    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0"}, "work", model);
+    auto deployment = rpc::deploy({.listen = "127.0.0.1:0", .drain_timeout = std::chrono::hours(1)},
+                                  "work", model);
     Process client({"connect=" + deployment.address(), "text=1000000"});
     REQUIRE(eventually([&] { return bytes > 100'000'000; }));
     client.signal(SIGSTOP);
     auto other = rpc::connect<Job, Answer>(deployment.address(), "work");
     for (int i = 0; i < 100; ++i) CHECK(other.process(Job{i}).get().id == i);
+    deployment.stop();  // ends soon only if nobody waits any more for the client to read
     client.signal(SIGKILL);
 }
 

@@ -65,6 +65,58 @@ std::vector<wire::Result> results_of(const RawReply& reply, std::size_t count) {
 const std::string twenty_one = "\x15";  // as MessagePack
 const std::string forty_two = "\x2a";
 
+// grpc.health.v1: HealthCheckRequest{service} -> HealthCheckResponse{status}.
+const std::string serving = "\x08\x01";
+const std::string not_serving = "\x08\x02";
+
+std::string health_of(const std::string& service) {
+    std::string bytes;
+    wire::write_bytes(bytes, 1, service);
+    return bytes;
+}
+
+// A stream of the health of a service, as it changes.
+class HealthWatch {
+public:
+    HealthWatch(const std::string& address, const std::string& service)
+        : stub_(::grpc::CreateChannel(address, ::grpc::InsecureChannelCredentials())) {
+        context_.set_deadline(std::chrono::system_clock::now() + 30s);
+        stream_ = stub_.PrepareCall(&context_, "/grpc.health.v1.Health/Watch", &queue_);
+        stream_->StartCall(nullptr);
+        done();
+        stream_->WriteLast(remote::to_buffer(health_of(service)), {}, nullptr);
+        done();
+    }
+    HealthWatch(const HealthWatch&) = delete;
+    HealthWatch& operator=(const HealthWatch&) = delete;
+    ~HealthWatch() {
+        cancel();
+        ::grpc::Status status;
+        stream_->Finish(&status, nullptr);
+        done();
+    }
+
+    // Its next state; "" if the stream ends.
+    std::string next() {
+        ::grpc::ByteBuffer state;
+        stream_->Read(&state, nullptr);
+        return done() ? std::string(remote::Contiguous(state).view()) : std::string();
+    }
+    void cancel() { context_.TryCancel(); }
+
+private:
+    bool done() {
+        void* tag = nullptr;
+        bool ok = false;
+        return queue_.Next(&tag, &ok) && ok;
+    }
+
+    ::grpc::GenericStub stub_;
+    ::grpc::ClientContext context_;
+    ::grpc::CompletionQueue queue_;
+    std::unique_ptr<::grpc::GenericClientAsyncReaderWriter> stream_;
+};
+
 // A server whose Process answers with the same bytes whatever it is asked.
 class Liar {
 public:
@@ -205,17 +257,80 @@ TEST_CASE("a method that does not exist is unimplemented") {
     CHECK(reply.status.error_code() == ::grpc::StatusCode::UNIMPLEMENTED);
 }
 
-TEST_CASE("health is served for the server and each deployment, until it stops") {
-    // grpc.health.v1.HealthCheckRequest{service} -> HealthCheckResponse{status}: 1 is SERVING.
+TEST_CASE("health is served for the server and each deployment") {
     Deployed deployed;
     RawClient client(deployed.deployment.address());
     for (const std::string service : {"", "doubling", "batcher.v1.Deployment"}) {
-        std::string bytes;
-        wire::write_bytes(bytes, 1, service);
-        const auto reply = client.call("/grpc.health.v1.Health/Check", bytes);
+        const auto reply = client.call("/grpc.health.v1.Health/Check", health_of(service));
         REQUIRE(reply.status.ok());
-        CHECK(reply.bytes == "\x08\x01");
+        CHECK(reply.bytes == serving);
     }
+}
+
+TEST_CASE("health turns NOT_SERVING at stop(), while what was accepted still runs") {
+    Deployed deployed;
+    HealthWatch all(deployed.deployment.address(), "");
+    HealthWatch one(deployed.deployment.address(), "doubling");
+    CHECK(all.next() == serving);
+    CHECK(one.next() == serving);
+    deployed.doubling.hold();
+    auto handle = deployed.connect();
+    auto running = handle.async_process(21, aio::use_future);
+    REQUIRE(deployed.doubling.called(1));
+    std::thread stopping([&] { deployed.deployment.stop(); });
+    CHECK(all.next() == not_serving);
+    CHECK(one.next() == not_serving);
+    all.cancel();
+    one.cancel();
+    CHECK(running.wait_for(0s) == std::future_status::timeout);
+    deployed.doubling.release();
+    CHECK(running.get() == 42);
+    stopping.join();
+}
+
+TEST_CASE("a reply is cut to size item by item, with room for the failures") {
+    batching::Batcher<int, std::string> model(
+        [](const std::vector<int>& items) {
+            std::vector<batching::Result<std::string>> results;
+            for (const int item : items) {
+                if (item == 1) {
+                    results.emplace_back(
+                        std::make_exception_ptr(std::runtime_error(std::string(6000, 'f'))));
+                } else {
+                    results.emplace_back(std::string(3000, 'x'));
+                }
+            }
+            return results;
+        },
+        {.max_batch_size = 1000, .batch_timeout = 0ns});
+    const auto deployment =
+        rpc::deploy({.listen = "127.0.0.1:0", .max_message_size = 5000}, "large", model);
+    RawClient client(deployment.address());
+    std::vector<std::string> items(200, "\x02");
+    items[199] = "\x01";
+    const auto reply = client.process(request("large", "", items));
+    REQUIRE(reply.status.ok());
+    CHECK(reply.bytes.size() <= 5000);
+    const auto results = results_of(reply, 200);
+    CHECK(results[0].has_value);
+    for (std::size_t i = 1; i < 199; ++i) {
+        CHECK(results[i].code == ::grpc::StatusCode::OUT_OF_RANGE);
+    }
+    CHECK(results[199].code == ::grpc::StatusCode::UNKNOWN);
+}
+
+TEST_CASE("what an item failed with can be read by any protobuf, whatever its bytes") {
+    batching::Batcher<int, int> model(
+        [](const std::vector<int>&) -> std::vector<int> {
+            throw std::runtime_error(
+                "caf\xe9 \xc3\xa9 \xf0\x9f\x98\x80 \xed\xa0\x80 \xc0\xaf \xe2\x82");
+        },
+        at_once);
+    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0"}, "latin", model);
+    RawClient client(deployment.address());
+    const auto reply = client.process(request("latin", "", {twenty_one}));
+    REQUIRE(reply.status.ok());
+    CHECK(results_of(reply, 1)[0].message == "caf? \xc3\xa9 \xf0\x9f\x98\x80 ??? ?? ??");
 }
 
 #if defined(BATCHER_GRPC_REFLECTION)
@@ -275,7 +390,8 @@ TEST_CASE("a reply with a wrong count fails its items, each once, with the figur
     auto handle = rpc::connect<int, int>(liar.address(), "doubling");
     CHECK(handle.process(21).get() == 42);
     const auto sentence = sentence_of([&] { handle.process_many({1, 2, 3}).get(); });
-    CHECK(contains(sentence, "the deployment answered 1 result for 3 items"));
+    CHECK(sentence ==
+          "the deployment \"doubling\" at " + liar.address() + " answered 1 result for 3 items");
 }
 
 TEST_CASE("a reply that is no reply fails its items, and the handle goes on") {
@@ -286,6 +402,7 @@ TEST_CASE("a reply that is no reply fails its items, and the handle goes on") {
         for (int i = 0; i < 3; ++i) {
             const auto ended = call(handle, 1);
             CHECK((ended.error == errc::malformed || ended.error == errc::result_count_mismatch));
+            CHECK(contains(ended.sentence, "the deployment \"doubling\" at " + liar.address()));
         }
     }
 }

@@ -110,3 +110,20 @@ TEST_CASE("metadata goes with every call") {
     auto handle = deployed.connect({.metadata = {{"authorization", "Bearer x"}}});
     CHECK(handle.process(21).get() == 42);
 }
+
+TEST_CASE("what cannot be sent as metadata is refused by name") {
+    const auto refusal = [](rpc::ConnectOptions options) {
+        return sentence_of([&] { rpc::connect<int, int>("x", "y", std::move(options)); });
+    };
+    CHECK(refusal({.token = "secret\n"}) ==
+          "token must be printable ASCII, as metadata is, and has a byte of value 10 at 6");
+    CHECK(refusal({.metadata = {{"X-Request", "1"}}}) ==
+          "the key \"X-Request\" in metadata must be of a-z, 0-9, '-', '_' and '.'");
+    CHECK(refusal({.metadata = {{"", "1"}}}) != "");
+    CHECK(refusal({.metadata = {{"grpc-timeout", "1"}}}) ==
+          "the key \"grpc-timeout\" in metadata is one of gRPC's own");
+    CHECK(contains(refusal({.metadata = {{"key", "a\x7f"}}}), "a byte of value 127 at 1"));
+    const Deployed deployed;
+    auto handle = deployed.connect({.metadata = {{"key-bin", std::string("\0\n", 2)}}});
+    CHECK(handle.process(21).get() == 42);
+}

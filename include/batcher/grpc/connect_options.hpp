@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -43,7 +44,8 @@ struct ConnectOptions {
     // Most items that wait for a call, as Options::max_queue_size.
     std::size_t max_queue_size = no_limit;
 
-    // Sent with every call.
+    // Sent with every call: keys of a-z, 0-9, '-', '_' and '.', values of printable ASCII (any bytes, if
+    // the key ends in -bin).
     std::vector<std::pair<std::string, std::string>> metadata = {};
     std::string token = {};  // as `authorization: Bearer <token>`
 
@@ -53,6 +55,31 @@ struct ConnectOptions {
 
 namespace detail {
 
+// gRPC ends the process if it is given others.
+inline void check_metadata_value(const std::string& name, std::string_view value) {
+    for (std::size_t i = 0; i < value.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(value[i]);
+        if (byte >= 0x20 && byte <= 0x7e) continue;
+        throw std::invalid_argument(fmt::format(
+            "{} must be printable ASCII, as metadata is, and has a byte of value {} at {}", name,
+            byte, i));
+    }
+}
+inline void check_metadata(const std::string& key, std::string_view value) {
+    if (key.empty() ||
+        key.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") != std::string::npos) {
+        throw std::invalid_argument(
+            fmt::format("the key \"{}\" in metadata must be of a-z, 0-9, '-', '_' and '.'", key));
+    }
+    if (key.starts_with("grpc-")) {
+        throw std::invalid_argument(
+            fmt::format("the key \"{}\" in metadata is one of gRPC's own", key));
+    }
+    if (!key.ends_with("-bin")) {
+        check_metadata_value(fmt::format("the value of \"{}\" in metadata", key), value);
+    }
+}
+
 inline void check(const ConnectOptions& options) {
     using batching::detail::require_at_least_one;
     require_at_least_one("max_attempts", options.max_attempts);
@@ -60,6 +87,8 @@ inline void check(const ConnectOptions& options) {
     require_at_least_one("max_items_per_call", options.max_items_per_call);
     require_at_least_one("max_message_size", options.max_message_size);
     require_at_least_one("max_queue_size", options.max_queue_size);
+    check_metadata_value("token", options.token);
+    for (const auto& [key, value] : options.metadata) check_metadata(key, value);
     if (options.timeout <= std::chrono::milliseconds::zero()) {
         throw std::invalid_argument(
             fmt::format("timeout must be more than 0, not {} ms", options.timeout.count()));

@@ -74,6 +74,10 @@ inline void check(const DeployOptions& options) {
     require_at_least_one("max_message_size", options.max_message_size);
     require_at_least_one("max_items_per_call", options.max_items_per_call);
     require_at_least_one("max_calls_per_connection", options.max_calls_per_connection);
+    if (options.drain_timeout < std::chrono::milliseconds::zero()) {
+        throw std::invalid_argument(fmt::format("drain_timeout must be 0 or more, not {} ms",
+                                                options.drain_timeout.count()));
+    }
     if (options.tls && (options.tls->certificate.empty() || options.tls->private_key.empty())) {
         throw std::invalid_argument("tls of a deployment needs a certificate and a private_key");
     }

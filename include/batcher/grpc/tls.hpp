@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -34,6 +36,18 @@ struct Keepalive {
 };
 
 namespace detail {
+
+// As gRPC takes times: an int, of milliseconds.
+inline int milliseconds_of(std::chrono::milliseconds time) noexcept {
+    return static_cast<int>(
+        std::min<std::chrono::milliseconds::rep>(time.count(), std::numeric_limits<int>::max()));
+}
+
+// `time` from now; a year at most, as the longest times cannot be added to now.
+inline std::chrono::system_clock::time_point from_now(std::chrono::milliseconds time) noexcept {
+    return std::chrono::system_clock::now() +
+           std::min<std::chrono::milliseconds>(time, std::chrono::hours(24 * 365));
+}
 
 inline std::string read_pem(const std::string& file) {
     if (file.empty()) return {};

@@ -38,10 +38,10 @@ public:
         if (calls_.empty()) none_.notify_all();
     }
 
-    // False if there are still some after `timeout`.
-    bool wait_until_none(std::chrono::milliseconds timeout) {
+    // False if there are still some at `end`.
+    bool wait_until_none(std::chrono::system_clock::time_point end) {
         std::unique_lock lock(mutex_);
-        return none_.wait_for(lock, timeout, [this] { return calls_.empty(); });
+        return none_.wait_until(lock, end, [this] { return calls_.empty(); });
     }
 
     void give_up_all() {

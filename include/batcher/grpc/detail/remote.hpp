@@ -98,10 +98,8 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options)
     // gRPC itself sends a call again that never reached the deployment; for that it keeps its bytes.
     arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, limit_of(options.max_message_size));
     if (options.keepalive.interval.count() > 0) {
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS,
-                         static_cast<int>(options.keepalive.interval.count()));
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                         static_cast<int>(options.keepalive.timeout.count()));
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds_of(options.keepalive.interval));
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds_of(options.keepalive.timeout));
         arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
         arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     }

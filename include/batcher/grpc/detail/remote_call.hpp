@@ -29,7 +29,7 @@ public:
     RemoteCall(std::shared_ptr<const Remote> remote, std::string request)
         : remote_(std::move(remote)),
           request_(to_buffer(std::move(request))),
-          deadline_(std::chrono::system_clock::now() + remote_->options.timeout) {}
+          deadline_(from_now(remote_->options.timeout)) {}
     RemoteCall(const RemoteCall&) = delete;
     RemoteCall& operator=(const RemoteCall&) = delete;
 

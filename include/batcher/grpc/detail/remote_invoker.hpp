@@ -79,7 +79,7 @@ private:
                 try {
                     read(reply);
                 } catch (...) {
-                    error = std::current_exception();
+                    error = reply_error(remote(), std::current_exception());
                 }
             }
             if (error) {
@@ -120,7 +120,7 @@ private:
                                  [&](std::string& out) { Codec<In>::encode(items[i], out); });
             } catch (...) {
                 request.resize(before);
-                results_[i].emplace(std::current_exception());
+                results_[i].emplace(request_error(*remote_, std::current_exception()));
                 continue;
             }
             if (request.size() <= limit) {
@@ -167,7 +167,7 @@ private:
                 return Codec<Out>::decode(result.value);
             }
         } catch (...) {
-            return std::current_exception();
+            return reply_error(*remote_, std::current_exception());
         }
     }
 

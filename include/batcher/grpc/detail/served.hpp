@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <algorithm>
 #include <atomic>
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
@@ -69,6 +70,10 @@ public:
         for (const std::string_view item : request.items) {
             try {
                 this->add(Codec<In>::decode(item));
+            } catch (const Error&) {
+                this->add_failed(std::current_exception());
+            } catch (const std::exception& e) {  // of a codec of the user's
+                this->add_failed(std::make_exception_ptr(Error(errc::malformed, e.what())));
             } catch (...) {
                 this->add_failed(std::current_exception());
             }
@@ -92,8 +97,12 @@ private:
     void done() override {
         std::string results;
         results.reserve(16 + this->size() * 16);
-        this->for_each_result(
-            [&](auto&&... result) { write(results, std::forward<decltype(result)>(result)...); });
+        std::size_t left = this->size();
+        this->for_each_result([&](auto&&... result) {
+            const std::size_t kept = --left * bare_failure;
+            room_ = max_message_size_ - std::min(max_message_size_, kept);
+            write(results, std::forward<decltype(result)>(result)...);
+        });
         reply_ = to_buffer(std::move(results));
         this->Finish(::grpc::Status::OK);
     }
@@ -103,14 +112,18 @@ private:
     }
     void write(std::string& results, const std::exception_ptr& error) {
         const ::grpc::Status status = status_of(error);
-        wire::write_failure(results, status.error_code(), status.error_message());
+        const std::size_t before = results.size();
+        wire::write_failure(results, status.error_code(), wire::valid_utf8(status.error_message()));
+        if (results.size() <= room_) return;
+        results.resize(before);
+        wire::write_failure(results, status.error_code(), "");
     }
     template <class Value>
     void write(std::string& results, const Value& value) {
         const std::size_t before = results.size();
         try {
             wire::write_value(results, [&](std::string& out) { Codec<Value>::encode(value, out); });
-            if (results.size() <= max_message_size_) return;
+            if (results.size() <= room_) return;
             throw Error(errc::message_too_large,
                         fmt::format("a result of {} bytes does not fit into a reply of at most {} "
                                     "bytes, of which {} are taken",
@@ -121,9 +134,13 @@ private:
         }
     }
 
+    // A failure without a sentence: each result that is still to come has room for that.
+    static constexpr std::size_t bare_failure = 8;
+
     ::grpc::ByteBuffer& reply_;
     ActiveCalls& active_;
     const std::size_t max_message_size_;
+    std::size_t room_ = 0;  // for the results up to the one that is written
     std::atomic<State> state_{State::open};
 };
 

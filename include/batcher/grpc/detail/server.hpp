@@ -71,9 +71,9 @@ private:
     // Calls that arrive while gRPC shuts down it cancels itself, unseen. By that handles know that they
     // can send them again; so what was accepted must never be cancelled by it, only given up here.
     void drain() {
-        const auto end = std::chrono::system_clock::now() + options_.drain_timeout;
+        const auto end = from_now(options_.drain_timeout);
         std::thread shutdown([this, end] { server_->Shutdown(end + std::chrono::seconds(5)); });
-        if (!service_.active().wait_until_none(options_.drain_timeout)) {
+        if (!service_.active().wait_until_none(end)) {
             service_.active().give_up_all();
         }
         shutdown.join();
@@ -128,9 +128,9 @@ private:
         builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
         if (options_.keepalive.interval.count() > 0) {
             builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
-                                       static_cast<int>(options_.keepalive.interval.count()));
+                                       milliseconds_of(options_.keepalive.interval));
             builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                                       static_cast<int>(options_.keepalive.timeout.count()));
+                                       milliseconds_of(options_.keepalive.timeout));
             builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
         }
     }

@@ -86,6 +86,29 @@ inline std::exception_ptr item_error(const Remote& remote, int code, std::string
     }
 }
 
+// What a reply, or a result in it, cannot be read for.
+inline std::exception_ptr reply_error(const Remote& remote, const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const Error& e) {
+        if (e.code() == errc::result_count_mismatch) {
+            return make_error(errc::result_count_mismatch,
+                              fmt::format("{} {}", remote.name(), e.what()));
+        }
+    } catch (...) {
+    }
+    return make_error(errc::malformed,
+                      fmt::format("{} gave an answer that cannot be read: {}", remote.name(),
+                                  status_of(error).error_message()));
+}
+
+// What an item cannot be written for, here.
+inline std::exception_ptr request_error(const Remote& remote, const std::exception_ptr& error) {
+    return make_error(errc::malformed,
+                      fmt::format("an item for {} cannot be written: {}", remote.name(),
+                                  status_of(error).error_message()));
+}
+
 // What a call failed with, and so all of its items. `reason`: why there is no connection, if known.
 inline std::exception_ptr call_error(const Remote& remote, const ::grpc::Status& status,
                                      std::string_view reason) {

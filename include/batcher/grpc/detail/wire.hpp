@@ -155,8 +155,8 @@ void read_response(std::string_view bytes, std::size_t expected, Take take) {
     for_each_result([&](std::string_view) { ++count; });
     if (count != expected) {
         throw Error(errc::result_count_mismatch,
-                    fmt::format("the deployment answered {} result{} for {} item{}", count,
-                                count == 1 ? "" : "s", expected, expected == 1 ? "" : "s"));
+                    fmt::format("answered {} result{} for {} item{}", count, count == 1 ? "" : "s",
+                                expected, expected == 1 ? "" : "s"));
     }
     for_each_result([&](std::string_view result) { take(read_result(result)); });
 }
@@ -216,6 +216,34 @@ void write_item(std::string& out, Encode encode) {
 template <class Encode>
 void write_value(std::string& out, Encode encode) {
     write_field(out, 1, [&](std::string& result) { write_field(result, 1, encode); });
+}
+
+// The text with a '?' for each byte that is not UTF-8: protobuf refuses a whole message for one of those.
+inline std::string valid_utf8(std::string_view text) {
+    const auto byte = [&](std::size_t at) {
+        return at < text.size() ? static_cast<std::uint8_t>(text[at]) : std::uint8_t{0};
+    };
+    const auto length = [&](std::size_t at) -> std::size_t {  // of a character; 0: it is none
+        const unsigned first = byte(at);
+        if (first < 0x80) return 1;
+        const std::size_t size = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+        if (size == 0 || first > 0xf4) return 0;
+        for (std::size_t i = 1; i < size; ++i) {
+            if ((byte(at + i) & 0xc0U) != 0x80) return 0;
+        }
+        const unsigned second =
+            byte(at + 1);  // neither too long a form, nor a surrogate, nor too large
+        const bool wrong = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+                           (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
+        return wrong ? 0 : size;
+    };
+    std::string valid(text);
+    for (std::size_t at = 0; at < valid.size();) {
+        const std::size_t size = length(at);
+        if (size == 0) valid[at] = '?';
+        at += size == 0 ? 1 : size;
+    }
+    return valid;
 }
 
 inline void write_failure(std::string& out, int code, std::string_view message) {
