@@ -9,6 +9,7 @@
 #pragma once
 
 #include <algorithm>
+#include <batcher/detail/waiter.hpp>
 #include <chrono>
 #include <cstdint>
 
@@ -17,17 +18,30 @@ namespace batching::detail {
 // While one lives, this thread resumes the callers of one batch.
 class Burst {
 public:
-    Burst() noexcept : outer_(current) { current = ++latest; }
-    ~Burst() { current = outer_ == 0 ? 0 : ++latest; }
+    explicit Burst(const WaiterList<Waiter>& still_to_resume) noexcept
+        : still_to_resume_(still_to_resume), outer_(innermost), id_(++latest) {
+        innermost = this;
+    }
+    ~Burst() {
+        innermost = outer_;
+        if (outer_ != nullptr) outer_->id_ = ++latest;
+    }
     Burst(const Burst&) = delete;
     Burst& operator=(const Burst&) = delete;
 
-    static std::uint64_t id() noexcept { return current; }  // 0: none
+    static std::uint64_t id() noexcept { return innermost == nullptr ? 0 : innermost->id_; }
+
+    // Whether this thread is about to resume more callers, who may be about to call as well.
+    static bool more_to_come() noexcept {
+        return innermost != nullptr && !innermost->still_to_resume_.empty();
+    }
 
 private:
     inline static thread_local std::uint64_t latest = 0;
-    inline static thread_local std::uint64_t current = 0;
-    std::uint64_t outer_;
+    inline static thread_local Burst* innermost = nullptr;
+    const WaiterList<Waiter>& still_to_resume_;
+    Burst* outer_;
+    std::uint64_t id_;
 };
 
 template <class Clock>

@@ -167,8 +167,8 @@ public:
 private:
     void resume_all(const std::shared_ptr<EngineBase>& engine,
                     const std::shared_ptr<Delivery>& delivery) {
-        const Burst burst;
         auto& waiters = group_->waiters;
+        const Burst burst(waiters);
         try {
             while (Waiter* waiter = waiters.pop_front()) waiter->hand_back();
         } catch (...) {

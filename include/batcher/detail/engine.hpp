@@ -370,11 +370,13 @@ private:
     void start(Actions& todo) {
         while (slot_type* slot = todo.start) {
             todo.start = slot->next;
-            if (runs_elsewhere_) {
-                run(*slot);  // here and now: it only starts the batch
-                continue;
+            // What runs elsewhere is started here and now, as that does not block; but not before the other
+            // callers that this thread is resuming have called again: else the first would leave alone.
+            if (runs_elsewhere_ && !Burst::more_to_come()) {
+                run(*slot);
+            } else {
+                asio::post(executor_, [self = shared(), slot] { self->run(*slot); });
             }
-            asio::post(executor_, [self = shared(), slot] { self->run(*slot); });
         }
     }
 
