@@ -75,6 +75,16 @@ inline void pin_this_thread([[maybe_unused]] std::size_t n) {
 #endif
 }
 
+// Lets this thread, and those it starts from now on, run on all of them again.
+inline void unpin_this_thread() {
+#if defined(__linux__)
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int cpu : processors()) CPU_SET(cpu, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+#endif
+}
+
 // This thread, and those it starts meanwhile, on the n-th processor; then back on the first.
 class Pinned {
 public:
@@ -83,6 +93,13 @@ public:
     Pinned(const Pinned&) = delete;
     Pinned& operator=(const Pinned&) = delete;
 };
+
+// The processor time that this program's other processes have taken so far; a benchmark that starts some
+// says how much that is.
+inline std::function<double()>& seconds_of_helpers() {
+    static std::function<double()> seconds = [] { return 0.0; };
+    return seconds;
+}
 
 // How much of the machine other programs (and the hypervisor) take, where the system tells.
 class Neighbours {
@@ -97,7 +114,8 @@ public:
 
 private:
     static double own_seconds() {
-        return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+        return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC) +
+               seconds_of_helpers()();
     }
     // The first line of /proc/stat: cpu user nice system idle iowait irq softirq steal, in 1/100 s.
     static double busy_seconds() {
