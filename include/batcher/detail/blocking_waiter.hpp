@@ -2,6 +2,7 @@
 #pragma once
 
 #include <batcher/detail/asio.hpp>
+#include <batcher/detail/burst_clock.hpp>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -23,6 +24,7 @@ public:
     }
 
     Value get() {
+        if (Burst::more_to_come()) this->engine().run_deferred();
         this->start();
         std::unique_lock lock(mutex_);
         done_.wait(lock, [this] { return error_ || value_; });

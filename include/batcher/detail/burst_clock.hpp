@@ -18,15 +18,23 @@ namespace batching::detail {
 class Burst {
 public:
     Burst() noexcept : outer_(current) { current = ++latest; }
-    ~Burst() { current = outer_ == 0 ? 0 : ++latest; }
+    ~Burst() {
+        current = outer_ == 0 ? 0 : ++latest;
+        more = false;
+    }
     Burst(const Burst&) = delete;
     Burst& operator=(const Burst&) = delete;
 
     static std::uint64_t id() noexcept { return current; }  // 0: none
 
+    // Whether this thread is about to resume more callers, who may be about to call.
+    static bool more_to_come() noexcept { return more; }
+    static void more_to_come(bool will) noexcept { more = will; }
+
 private:
     inline static thread_local std::uint64_t latest = 0;
     inline static thread_local std::uint64_t current = 0;
+    inline static thread_local bool more = false;
     std::uint64_t outer_;
 };
 

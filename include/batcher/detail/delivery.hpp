@@ -122,6 +122,7 @@ private:
         try {
             while (Waiter* waiter = waiters.pop_front()) {
                 waiter->life(Life::done);
+                Burst::more_to_come(!waiters.empty());
                 waiter->resume();
             }
         } catch (...) {

@@ -229,6 +229,17 @@ public:
         rest_locked();
     }
 
+    // This thread is about to block: what waits for it to resume more callers starts now.
+    void run_deferred() {
+        std::vector<slot_type*> slots;
+        {
+            const std::lock_guard lock(mutex_);
+            slots.swap(deferred_);
+        }
+        Burst::more_to_come(false);
+        for (slot_type* slot : slots) run(*slot);
+    }
+
     // A delivery in which everybody gets this error.
     std::shared_ptr<BatchDelivery<Out>> failing(std::exception_ptr error) {
         return std::make_shared<BatchDelivery<Out>>(*this, Outcome<Out>(std::move(error)));
@@ -355,11 +366,22 @@ private:
         while (slot_type* slot = todo.start) {
             todo.start = slot->next;
             if (runs_elsewhere_) {
-                run(*slot);  // here and now: it only starts the batch
+                start_elsewhere(*slot);
                 continue;
             }
             asio::post(executor_, [self = shared(), slot] { self->run(*slot); });
         }
+    }
+
+    // Here and now, as it only starts the batch; but after the other callers that this thread is resuming,
+    // as they may be about to call as well: else the first of them would leave alone.
+    void start_elsewhere(slot_type& slot) {
+        if (!Burst::more_to_come()) return run(slot);
+        {
+            const std::lock_guard lock(mutex_);
+            deferred_.push_back(&slot);
+        }
+        asio::post(executor_, [self = shared()] { self->run_deferred(); });
     }
 
     // The arrivals, in their order, from the intake to the scheduler.
@@ -741,9 +763,10 @@ private:
     WaiterList<Waiter> drains_;
     std::optional<timer_type> timer_;
     std::optional<time_point> armed_for_;
-    std::size_t elsewhere_ = 0;      // batches that run on no thread of the executor ...
-    asio::any_io_executor work_;     // ... but count as work there
-    std::vector<BatchId> unwanted_;  // running batches for which nobody waits any more
+    std::vector<slot_type*> deferred_;  // batches that run elsewhere, to be started soon
+    std::size_t elsewhere_ = 0;         // batches that run on no thread of the executor ...
+    asio::any_io_executor work_;        // ... but count as work there
+    std::vector<BatchId> unwanted_;     // running batches for which nobody waits any more
     bool closed_ = false;
     Stats stats_;
     std::condition_variable loaded_;
