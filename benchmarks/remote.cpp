@@ -33,10 +33,10 @@ namespace {
 
 // ---- the servers: remote --serve plain|deployment MICROSECONDS ADDRESS... -------------------------------
 
-// What both batch by: whatever waits, as soon as the function is free.
+// What all of them batch by. What costs nothing waits for nobody, else a lone caller would wait.
 batching::Options options_of_servers(std::chrono::nanoseconds per_call) {
-    const std::size_t largest = per_call.count() == 0 ? 1024 : 256;
-    return {.max_batch_size = largest, .batch_timeout = 0ns};
+    if (per_call.count() == 0) return {.max_batch_size = 1024, .batch_timeout = 0ns};
+    return {.max_batch_size = 256, .batch_timeout = 1ms};
 }
 
 void say(const std::vector<std::string>& addresses) {
@@ -280,6 +280,7 @@ struct Way {
 constexpr const char* alone = "in this process";
 constexpr const char* plain_name = "plain gRPC, a call per item";
 constexpr const char* plain_direct_name = "the same, resumed on gRPC's threads";
+constexpr const char* plain_worker_name = "the same, the function on a worker there";
 constexpr const char* handle_name = "this library";
 
 std::vector<Way> ways(CallersThread& callers, const Servers& servers) {
@@ -295,6 +296,10 @@ std::vector<Way> ways(CallersThread& callers, const Servers& servers) {
                        coroutines_of<PlainClient<Resume::posted>>(callers, there, answer), plain});
         all.push_back({how, plain_direct_name,
                        coroutines_of<PlainClient<Resume::on_grpc_thread>>(callers, there, answer),
+                       plain});
+        all.push_back({how, plain_worker_name,
+                       coroutines_of<PlainClient<Resume::posted>>(callers, there,
+                                                                  PlainServer::batched_method),
                        plain});
         all.push_back(
             {how, "by hand: packed calls", coroutines_of<PackingClient>(callers, there), plain});
@@ -352,7 +357,7 @@ void measure_one_program(const Settings& settings, const Servers& servers, Budge
     unpin_this_thread();
     CallersThread callers;
     const std::vector<Way> all = ways(callers, servers);
-    const std::chrono::milliseconds time = settings.quick ? 60ms : 200ms;
+    const std::chrono::milliseconds time = settings.quick ? 60ms : 150ms;
 
     Sheet lone(settings, "remote_lone", {}, latency);
     const Results one =
@@ -373,6 +378,8 @@ void measure_one_program(const Settings& settings, const Servers& servers, Budge
     for (const std::string how : {"unix socket", "TCP"}) {
         budgets.at_most(how + ": a lone coroutine's p50, times that of a plain call",
                         one.median(how, handle_name) / one.median(how, plain_name), 1.3);
+        budgets.at_most(how + ": the same, if the plain server's function is on a worker, too",
+                        one.median(how, handle_name) / one.median(how, plain_worker_name), 1.3);
         const std::string blocking = how + ", a blocking thread";
         budgets.at_most(
             how + ": a lone blocking thread's p50, times that of a plain call",
@@ -438,7 +445,7 @@ void measure_programs(const Settings& settings, const Servers& servers, Budgets&
     Sheet sheet(settings, "remote_programs", {}, throughput);
     const char* const plain = "plain gRPC, a call per item, batched there";
     const Results results = sheet.measure(
-        "Four programs, 64 in flight each, a function of 1 ms, batches of up to 256", {},
+        "Four programs, 64 in flight each, a function of 1 ms, batches of up to 256, 1 ms", {},
         {contender(plain, "plain", servers.slow_plain),
          contender("plain gRPC, a call per item, not batched", "unbatched", servers.slow_plain),
          contender("by hand: packed calls, not batched there", "packed", servers.slow_plain),
@@ -482,7 +489,8 @@ int main(int argc, char** argv) try {
                     {std::stoul(arguments[3]), 100ms,
                      std::chrono::milliseconds(std::stoi(arguments[4])), std::stoi(arguments[5])});
     }
-    const Settings settings = settings_from(argc, argv);
+    Settings settings = settings_from(argc, argv);
+    settings.rounds = std::min<std::size_t>(settings.rounds, 7);
     unpin_this_thread();
     const Directory directory;
     const Servers servers(directory.path());
