@@ -278,11 +278,11 @@ struct Way {
 };
 
 constexpr const char* alone = "in this process";
-constexpr const char* plain_name = "plain gRPC, a call per item";
-constexpr const char* plain_direct_name = "the same, resumed on gRPC's threads";
-constexpr const char* plain_worker_name = "the same, the function on a worker there";
-constexpr const char* plain_waiting_name = "plain gRPC, callback";
-constexpr const char* plain_synchronous_name = "plain gRPC, synchronous";
+constexpr const char* plain_name = "plain gRPC: a call per item";
+constexpr const char* plain_direct_name = "plain gRPC: resumed on its threads";
+constexpr const char* plain_worker_name = "plain gRPC: function on a worker";
+constexpr const char* plain_waiting_name = "plain gRPC: callback";
+constexpr const char* plain_synchronous_name = "plain gRPC: synchronous";
 constexpr const char* handle_name = "this library";
 
 std::vector<Way> ways(CallersThread& callers, const Servers& servers) {
@@ -305,7 +305,7 @@ std::vector<Way> ways(CallersThread& callers, const Servers& servers) {
                        plain});
         all.push_back(
             {how, "by hand: packed calls", coroutines_of<PackingClient>(callers, there), plain});
-        all.push_back({how, "this library, bytes as in memory",
+        all.push_back({how, "this library: bytes as in memory",
                        coroutines_of<Handle<RawQuestion>>(callers, here, "raw"), deployed});
         all.push_back({how, handle_name, coroutines_of<Handle<Question>>(callers, here, "msgpack"),
                        deployed});
@@ -442,13 +442,13 @@ void measure_programs(const Settings& settings, const Servers& servers, Budgets&
                          [=, &server] { return run_programs(way, server, time); }};
     };
     Sheet sheet(settings, "remote_programs", {}, throughput);
-    const char* const plain = "plain gRPC, a call per item, batched there";
+    const char* const plain = "plain gRPC: a call per item batched there";
     const Results results = sheet.measure(
         "Four programs, 64 in flight each, a function of 1 ms, batches of up to 256, 1 ms", {},
         {contender(plain, "plain", servers.slow_plain),
-         contender("plain gRPC, a call per item, not batched", "unbatched", servers.slow_plain),
-         contender("by hand: packed calls, not batched there", "packed", servers.slow_plain),
-         contender("this library, bytes as in memory", "raw", servers.slow_deployment),
+         contender("plain gRPC: a call per item not batched", "unbatched", servers.slow_plain),
+         contender("by hand: packed calls not batched there", "packed", servers.slow_plain),
+         contender("this library: bytes as in memory", "raw", servers.slow_deployment),
          contender(handle_name, "msgpack", servers.slow_deployment)});
     budgets.at_least("four programs: times the items/s of a plain call per item, batched there",
                      results.median(arrangement, handle_name) / results.median(arrangement, plain),
