@@ -53,7 +53,9 @@ class AwaitableWaiter : public FrameWaiter<Request> {
 
 public:
     using FrameWaiter<Request>::FrameWaiter;
-    AwaitableWaiter(AwaitableWaiter&& other) : FrameWaiter<Request>(std::move(other)) {}
+    AwaitableWaiter(AwaitableWaiter&& other) noexcept(
+        std::is_nothrow_move_constructible_v<typename Request::payload_type>)
+        : FrameWaiter<Request>(std::move(other)) {}
     using FrameWaiter<Request>::start;
 
     // To be called in the suspended coroutine. It may be resumed and gone when this returns.

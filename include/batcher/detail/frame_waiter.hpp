@@ -9,6 +9,7 @@
 #include <concepts>
 #include <coroutine>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 namespace batching::detail {
@@ -24,7 +25,9 @@ public:
     FrameWaiter(typename Request::engine_type& engine, typename Request::payload_type&& payload)
         : Request(engine, std::move(payload)) {}
     // Before it is started.
-    FrameWaiter(FrameWaiter&& other) : Request(other.engine(), other.payload()) {
+    FrameWaiter(FrameWaiter&& other) noexcept(
+        std::is_nothrow_move_constructible_v<typename Request::payload_type>)
+        : Request(other.engine(), other.payload()) {
         away_ = std::move(other.away_);
         this->home = other.home;
         this->home_chosen_ = other.home_chosen_;
