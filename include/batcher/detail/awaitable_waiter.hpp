@@ -14,7 +14,6 @@
 #include <batcher/detail/waiter.hpp>
 #include <coroutine>
 #include <memory>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -65,6 +64,7 @@ public:
         try {
             find_home(*running);
         } catch (...) {
+            stop_working();
             frame.attach_thread(running);
             throw;
         }
@@ -87,11 +87,17 @@ private:
     void keep_working(const Executor& executor) {
         if (this->home == nullptr) return;
         if (const auto* plain = HomeTable::plain(executor)) {
-            work_.emplace(asio::prefer(*plain, asio::execution::outstanding_work_t::tracked));
+            std::construct_at(&work_.work,
+                              asio::prefer(*plain, asio::execution::outstanding_work_t::tracked));
+            this->working_ = true;
         } else {
             this->away().work =
                 asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
         }
+    }
+
+    void stop_working() noexcept {
+        if (std::exchange(this->working_, false)) std::destroy_at(&work_.work);
     }
 
     static AwaitableWaiter& self(Waiter& waiter) noexcept {
@@ -110,7 +116,7 @@ private:
 
     // What it returns owns this waiter.
     Running take_thread() noexcept {
-        work_.reset();
+        stop_working();
         if (const auto away = std::move(this->away_)) away->cancellation.forget(this->engine());
         Running running(std::move(place_.thread));
         std::destroy_at(&place_.thread);
@@ -123,7 +129,12 @@ private:
         ~Place() {}
         Thread thread;
     } place_;
-    std::optional<Work> work_;  // outstanding, on a plain io_context
+    // Outstanding, on a plain io_context, while `working_`. (An optional would be as large again.)
+    union WorkPlace {
+        WorkPlace() noexcept {}
+        ~WorkPlace() {}
+        Work work;
+    } work_;
 };
 
 }  // namespace batching::detail

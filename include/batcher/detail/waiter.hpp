@@ -83,6 +83,7 @@ private:
 protected:
     // A waiter in a frame: `home` is where its caller wants to go, so that the coroutine is not asked.
     bool home_chosen_ = false;
+    bool working_ = false;  // it holds outstanding work at home
 };
 
 // The Kind of a class with resume() and abandon() of its own.
