@@ -41,6 +41,27 @@ need() {
 need_grpc() { need libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libmsgpack-cxx-dev; }
 need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf protobuf-compiler; }
 
+# The Python of a Ray cluster, in build/ray: the packages of requirements.txt, from PyPI, and what protoc makes of
+# deployment.proto. Fails where there is no PyPI.
+need_ray() {
+    local directory=build/ray requirements=examples/ray_serve/requirements.txt log=build/ray.log packages
+    cmp -s "$requirements" "$directory/installed" && return
+    need python3-venv
+    echo "Installing Ray into $directory, half a gigabyte"
+    rm -rf "$directory"
+    mkdir -p build
+    if ! { /usr/bin/python3 -m venv "$directory" &&
+        "$directory/bin/pip" install --disable-pip-version-check --requirement "$requirements"
+    } </dev/null >"$log" 2>&1; then
+        tail -n 3 "$log" >&2
+        echo "Ray could not be installed from PyPI, see $log" >&2
+        return 1
+    fi
+    packages=$("$directory/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    "$directory/bin/python" -m grpc_tools.protoc --proto_path=include --python_out="$packages" batcher/v1/deployment.proto
+    cp "$requirements" "$directory/installed"
+}
+
 # Where there is no apt-get only commands can be looked for; CMake says which library is missing.
 without_apt() {
     local tool

@@ -1,6 +1,8 @@
 // Many coroutines each ask a deployment for ONE digit at a time, as they would a Batcher of their own.
 //
-//     digits_client [ADDRESS]    that of digits_server; a temporary socket if not given
+//     digits_client [ADDRESS [APPLICATION]]    that of digits_server; a temporary socket if not given
+//
+// With an APPLICATION it asks that application of the Ray Serve cluster at the address (examples/ray_serve).
 //
 // It may be started before the deployment: its calls wait until it is there, for 30 s by default.
 #include "digits/address.hpp"
@@ -40,13 +42,16 @@ asio::awaitable<void> client(Classifier& classifier, Run& run) {
     }
 }
 
-void ask(const std::string& address) {
+void ask(const std::string& address, const std::string& application) {
     // One line says where the model runs:
     //
     //   in this process       batching::Batcher classifier{classify, {.max_batch_size = 256}};
     //   in another            auto classifier = ...connect<Image, int>("unix:/run/digits.sock", "digits");
     //   on other machines     auto classifier = ...connect<Image, int>("dns:///digits:9000", "digits");
-    auto classifier = batching::grpc::connect<Image, int>(address, "digits");
+    //   on a Ray cluster      auto classifier = ...connect<Image, int>("dns:///serve:9000", "digits",
+    //                                               {.metadata = {{"application", "models"}}});
+    auto classifier = batching::grpc::connect<Image, int>(
+        address, "digits", {.metadata = {{"application", application}}});
 
     const Digits data = read_digits();
     Run run{data.questions()};
@@ -68,7 +73,7 @@ void ask(const std::string& address) {
 
 int main(int argc, char** argv) {
     try {
-        ask(argc > 1 ? argv[1] : default_address());
+        ask(argc > 1 ? argv[1] : default_address(), argc > 2 ? argv[2] : "");
         return EXIT_SUCCESS;
     } catch (const std::exception& error) {
         fmt::print(stderr, "digits_client: {}\n", error.what());

@@ -14,9 +14,12 @@ import deployment
 
 MODELS = os.environ.get("MODELS", "unix:/tmp/batcher-models.sock")
 
+# Only where the models are an application of Ray Serve (examples/ray_serve): which one.
+METADATA = [("application", os.environ.get("APPLICATION", "models"))]
+
 # Every worker has its own handles; all of them share the one deployment.
-square_root = deployment.Handle(MODELS, "square_root")
-digit = deployment.Handle(MODELS, "digit")
+square_root = deployment.Handle(MODELS, "square_root", metadata=METADATA)
+digits = deployment.Handle(MODELS, "digits", metadata=METADATA)
 
 app = fastapi.FastAPI()
 
@@ -32,7 +35,7 @@ class Image(pydantic.BaseModel):
 
 @app.post("/digit")
 async def read_digit(image: Image):
-    return {"digit": await digit.process(image.pixels)}
+    return {"digit": await digits.process(image.pixels)}
 
 
 @app.exception_handler(deployment.ItemFailed)

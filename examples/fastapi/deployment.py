@@ -49,10 +49,11 @@ class ItemFailed(Exception):
 
 
 class Handle:
-    def __init__(self, address, name, timeout=5.0, calls_in_flight=2):
+    def __init__(self, address, name, timeout=5.0, calls_in_flight=2, metadata=()):
         self._address = address
         self._name = name
         self._timeout = timeout
+        self._metadata = metadata  # sent with every call
         self._idle_calls = calls_in_flight
         self._waiting = []  # (item, future)
         self._running = set()  # keeps the tasks alive
@@ -82,7 +83,9 @@ class Handle:
         futures = [future for _, future in batch]
         try:
             request = pb.ProcessRequest(deployment=self._name, items=[item for item, _ in batch])
-            response = await self._connected()(request, timeout=self._timeout, wait_for_ready=True)
+            response = await self._connected()(
+                request, timeout=self._timeout, metadata=self._metadata, wait_for_ready=True
+            )
             if len(response.results) != len(batch):
                 raise ValueError(f"{len(response.results)} results for {len(batch)} items")
         except Exception as error:

@@ -63,13 +63,13 @@ void serve(const std::vector<std::string>& addresses) {
     const auto classify = [&model](std::span<const Image> batch) { return model.classify(batch); };
 
     batching::Batcher square_root{square_roots, {.max_batch_size = 64, .batch_timeout = 5ms}};
-    batching::Batcher digit{classify, {.max_batch_size = 256}};
+    batching::Batcher classifier{classify, {.max_batch_size = 256}};
     auto deployment =
-        batching::grpc::deploy({.listen = addresses}, "square_root", square_root, "digit", digit);
-    fmt::print("\"square_root\" and \"digit\" are deployed on {}\n", deployment.address());
+        batching::grpc::deploy({.listen = addresses}, "square_root", square_root, "digits", classifier);
+    fmt::print("\"square_root\" and \"digits\" are deployed on {}\n", deployment.address());
     std::fflush(stdout);
     deployment.wait();
-    fmt::print("\nsquare_root\n{}\n\ndigit\n{}\n", square_root.stats(), digit.stats());
+    fmt::print("\nsquare_root\n{}\n\ndigits\n{}\n", square_root.stats(), classifier.stats());
 }
 
 }  // namespace

@@ -5,61 +5,17 @@ With --serve it then waits for Ctrl-C, so that you can ask, too. Everything it s
 
 import concurrent.futures
 import contextlib
-import json
 import os
 import pathlib
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
+
+from processes import ask, free_port, running, wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
 DIGITS = HERE.parent / "digits" / "digits.csv"
-
-
-@contextlib.contextmanager
-def running(command, **options):
-    process = subprocess.Popen(command, **options)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_for(what, ready, process, seconds=60):
-    end = time.monotonic() + seconds
-    while not ready():
-        if process.poll() is not None:
-            sys.exit(f"{what} ended with {process.returncode} before it was ready.")
-        if time.monotonic() > end:
-            sys.exit(f"{what} is not ready after {seconds} s.")
-        time.sleep(0.05)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def ask(url, body=None):
-    """The status and the JSON of one HTTP request, on a connection of its own."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 def answers(url):

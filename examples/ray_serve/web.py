@@ -1,0 +1,18 @@
+"""The FastAPI application of examples/fastapi, as it is, and one more route.
+
+    MODELS=dns:///serve:9000 uvicorn web:app --workers 2
+
+Its routes have the replicas that serve.yaml gives their models: /num and /digit two, /digit/numpy one or two.
+"""
+
+import deployment  # of examples/fastapi, as is the next
+from app import MODELS, Image, app
+
+numpy_digits = deployment.Handle(
+    MODELS, "digits", metadata=[("application", "digits_numpy")]
+)
+
+
+@app.post("/digit/numpy")
+async def read_digit_numpy(image: Image):
+    return {"digit": await numpy_digits.process(image.pixels)}
