@@ -64,8 +64,8 @@ void serve(const std::vector<std::string>& addresses) {
 
     batching::Batcher square_root{square_roots, {.max_batch_size = 64, .batch_timeout = 5ms}};
     batching::Batcher classifier{classify, {.max_batch_size = 256}};
-    auto deployment =
-        batching::grpc::deploy({.listen = addresses}, "square_root", square_root, "digits", classifier);
+    auto deployment = batching::grpc::deploy({.listen = addresses}, "square_root", square_root,
+                                             "digits", classifier);
     fmt::print("\"square_root\" and \"digits\" are deployed on {}\n", deployment.address());
     std::fflush(stdout);
     deployment.wait();

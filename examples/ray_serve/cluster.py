@@ -27,6 +27,12 @@ from processes import free_port, wait_for  # noqa: E402
 HOST = "127.0.0.1"
 
 
+def reasons(application):
+    """All that Ray says of an application that does not run."""
+    deployments = application["deployments"].values()
+    return "\n".join([application["message"], *(found["message"] for found in deployments)])
+
+
 class Node:
     """A Ray node: a tree of processes with one at its root, that ends all of them when it ends."""
 
@@ -47,7 +53,7 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, path=(), python_path=(), cpus=8):
+    def __init__(self, path=(), python_path=(), cpus=8, **environment):
         self._grpc_port = None
         self._cpus = cpus
         self._nodes = []
@@ -61,8 +67,9 @@ class Cluster:
             "PYTHONPATH": os.pathsep.join([*map(str, python_path), str(HERE)]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            **environment,
         }
-        self._log = open(os.path.join(self._directory, "nodes.log"), "w+")
+        self._log = open(os.path.join(self._directory, "nodes.log"), "w")
 
     def __enter__(self):
         try:
@@ -97,6 +104,15 @@ class Cluster:
     def address(self):
         return f"{HOST}:{self._grpc_port}"
 
+    @property
+    def http_address(self):
+        return f"http://{HOST}:{self._http_port}"
+
+    @property
+    def ray_address(self):
+        """For ray.init(), in what runs on the cluster's machines."""
+        return self._gcs
+
     def applications(self):
         return self._ask("/api/serve/applications/")["applications"]
 
@@ -105,10 +121,6 @@ class Cluster:
         deployments = self.applications()[application]["deployments"].values()
         replicas = [replica for deployment in deployments for replica in deployment["replicas"]]
         return [replica for replica in replicas if replica["state"] == "RUNNING"]
-
-    def log(self):
-        self._log.seek(0)
-        return self._log.read()
 
     def _start_head(self):
         port = self._gcs.rsplit(":", 1)[1]
@@ -138,7 +150,7 @@ class Cluster:
         applications = self.applications()
         for name in names & applications.keys():
             if applications[name]["status"] == "DEPLOY_FAILED":
-                raise RuntimeError(f"{name} is not deployed: {applications[name]['message']}")
+                raise RuntimeError(f"{name} is not deployed: {reasons(applications[name])}")
         running = {name for name in applications if applications[name]["status"] == "RUNNING"}
         return names <= running and names <= self._proxied()
 

@@ -10,8 +10,9 @@
 The program is one that deploys with batching::grpc::deploy, unchanged; its address is that of a unix socket
 which only its replica uses. What clients send and what they get are not looked at here.
 
-Ray starts replicas, and replaces them if they are not healthy. If only the program has ended, it is started
-again, and calls wait for it; those under way fail, and a handle that is idempotent sends them again.
+A replica is ready when its program serves. If the program ends, or does not answer for 5 s, it is started
+again, and calls wait for it; those under way fail, and a handle that is idempotent sends them again. If it
+does not come back, Ray replaces the replica.
 """
 
 import logging
@@ -30,6 +31,8 @@ import batcher_serve
 
 log = logging.getLogger("ray.serve")
 
+CHECK = "/grpc.health.v1.Health/Check"
+HEALTH = health_pb2.HealthCheckRequest().SerializeToString()
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -40,7 +43,8 @@ class Program:
         self._command = command
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._process = None
+        self.process = None
+        self.failed = ""  # how it ended when it last did
         # The kernel ends the program when the thread that started it has ended.
         self._keeper = threading.Thread(target=self._keep_running, daemon=True)
         self._keeper.start()
@@ -49,19 +53,20 @@ class Program:
         """SIGTERM; what it has accepted it finishes. SIGKILL, if that takes longer."""
         with self._lock:
             self._stopping.set()
-            if self._process:
-                self._process.terminate()
+            if self.process:
+                self.process.terminate()
         self._keeper.join(seconds)
         if self._keeper.is_alive():
-            self._process.kill()
+            self.process.kill()
             self._keeper.join()
 
     def _keep_running(self):
         pause = 0.1
         while self._start():
-            status = self._process.wait()
+            status = self.process.wait()
             if not self._stopping.is_set():
-                log.warning(f"{shlex.join(self._command)} ended with {status}, and is started again.")
+                self.failed = f"{shlex.join(self._command)} ended with {status}."
+                log.warning(f"{self.failed} It is started again.")
             self._stopping.wait(pause)
             pause = min(2 * pause, 5)
 
@@ -69,9 +74,8 @@ class Program:
         with self._lock:
             if self._stopping.is_set():
                 return False
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "--", *self._command]
-            )
+            command = ["setpriv", "--pdeathsig", "TERM", "--", *self._command]
+            self.process = subprocess.Popen(command)
             return True
 
 
@@ -80,8 +84,10 @@ class CppDeployment:
     def __init__(self, command):
         self._directory = tempfile.mkdtemp(prefix="cpp-deployment-")
         self._address = f"unix:{self._directory}/socket"
-        self._program = Program([word.format(address=self._address) for word in command])
         self._calls = None
+        self._answered = None  # the last process that did
+        self._program = Program([word.format(address=self._address) for word in command])
+        self._wait_until_it_serves()
 
     async def Process(self, message: bytes, grpc_context) -> batcher_serve.Reply:
         return await self._pass_on("Process", message, grpc_context)
@@ -91,16 +97,34 @@ class CppDeployment:
 
     async def check_health(self):
         """Ray calls it now and then, and replaces a replica where it fails three times."""
-        message = health_pb2.HealthCheckRequest().SerializeToString()
-        reply = await self._connected()["Check"](message, wait_for_ready=True, timeout=5)
-        status = health_pb2.HealthCheckResponse.FromString(reply).status
-        if status != health_pb2.HealthCheckResponse.SERVING:
-            raise RuntimeError(f"The program is not serving, its health is {status}.")
+        process = self._program.process
+        try:
+            await self._connected()["Check"](HEALTH, wait_for_ready=True, timeout=5)
+            self._answered = process
+        except grpc.aio.AioRpcError as error:
+            if self._answered is process:  # it is stuck; one that is new may still be loading
+                process.kill()
+            raise RuntimeError(f"The program does not answer: {error.details()}") from None
 
     def __del__(self):
         """Ray calls it when all calls of this replica have ended."""
         self._program.stop(seconds=30)
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _wait_until_it_serves(self):
+        with grpc.insecure_channel(self._address) as channel:
+            check = channel.unary_unary(CHECK)
+            while not self._serves(check):
+                if self._program.failed:
+                    raise RuntimeError(f"The program does not run: {self._program.failed}")
+
+    @staticmethod
+    def _serves(check):
+        try:
+            check(HEALTH, wait_for_ready=True, timeout=1)
+        except grpc.RpcError:
+            return False
+        return True
 
     async def _pass_on(self, method, message, grpc_context):
         try:
@@ -114,7 +138,7 @@ class CppDeployment:
         if self._calls is None:  # on the event loop that calls come on
             channel = grpc.aio.insecure_channel(self._address, UNLIMITED)
             paths = {method: f"/{batcher_serve.SERVICE}/{method}" for method in batcher_serve.METHODS}
-            paths["Check"] = "/grpc.health.v1.Health/Check"
+            paths["Check"] = CHECK
             self._calls = {method: channel.unary_unary(path) for method, path in paths.items()}
         return self._calls
 
