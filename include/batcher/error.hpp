@@ -63,7 +63,8 @@ inline const std::error_category& error_category() noexcept {
             return "unknown batching error";
         }
     };
-    static const Category category;
+    // Never destroyed: handles of static storage duration may still fail their calls after main.
+    static const auto& category = *new Category;
     return category;
 }
 

@@ -23,33 +23,39 @@ namespace batching::grpc::detail {
 // Where channels are destroyed. gRPC joins the threads that call back when its last channel goes: on such
 // a thread it would wait for itself. And a handle's last reference is dropped by whoever comes last, which
 // may be a callback, ours or one of the program's own. So a thread does nothing else.
+//
+// It is never destroyed, as a handle of static storage duration may come after everything else. At the end
+// of the program its thread is joined; channels that come later are kept, and go with the process.
 class Undertaker {
 public:
     static void take(std::shared_ptr<::grpc::Channel> channel) {
         instance().bury(std::move(channel));
     }
-    // Before the first channel is made, so that at the end of the program it goes after the last.
-    static Undertaker& instance() {
-        static Undertaker undertaker;
-        return undertaker;
-    }
 
-    ~Undertaker() {
-        std::unique_lock lock(mutex_);
-        closing_ = true;
-        std::thread last = std::move(thread_);
-        lock.unlock();
-        if (last.joinable()) last.join();
+    // Once a channel is made: then its thread ends before what gRPC and OpenSSL clean up at exit.
+    static void join_at_exit() {
+        struct AtExit {
+            AtExit() = default;
+            AtExit(const AtExit&) = delete;
+            AtExit& operator=(const AtExit&) = delete;
+            ~AtExit() { instance().close(); }
+        };
+        static const AtExit at_exit;
     }
 
 private:
     Undertaker() = default;
 
+    static Undertaker& instance() {
+        static Undertaker& undertaker = *new Undertaker;
+        return undertaker;
+    }
+
     // One thread for the channels that go at about the same time.
     void bury(std::shared_ptr<::grpc::Channel> channel) {
         const std::lock_guard lock(mutex_);
         channels_.push_back(std::move(channel));
-        if (busy_ || closing_) return;
+        if (busy_ || closed_) return;
         if (thread_.joinable()) thread_.join();  // it has nothing more to do
         busy_ = true;
         thread_ = std::thread([this] { run(); });
@@ -67,11 +73,19 @@ private:
         busy_ = false;
     }
 
+    void close() {
+        std::unique_lock lock(mutex_);
+        closed_ = true;
+        std::thread last = std::move(thread_);
+        lock.unlock();
+        if (last.joinable()) last.join();
+    }
+
     std::mutex mutex_;
     std::vector<std::shared_ptr<::grpc::Channel>> channels_;
     std::thread thread_;
     bool busy_ = false;
-    bool closing_ = false;
+    bool closed_ = false;
 };
 
 inline std::shared_ptr<::grpc::ChannelCredentials> credentials(const std::optional<Tls>& tls) {
@@ -115,10 +129,11 @@ struct Remote {
           deployment(std::move(name)),
           schema(std::move(types)),
           options(std::move(how)),
-          channel((Undertaker::instance(),
-                   ::grpc::CreateCustomChannel(address, credentials(options.tls),
-                                               channel_arguments(options)))),
-          stub(std::make_unique<::grpc::GenericStub>(channel)) {}
+          channel(::grpc::CreateCustomChannel(address, credentials(options.tls),
+                                              channel_arguments(options))),
+          stub(std::make_unique<::grpc::GenericStub>(channel)) {
+        Undertaker::join_at_exit();
+    }
     Remote(const Remote&) = delete;
     Remote& operator=(const Remote&) = delete;
     ~Remote() {
