@@ -1,6 +1,7 @@
 // What other languages' gRPC, and those who mean no good, get to see: raw calls.
 #include "deployed.hpp"
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -117,10 +118,11 @@ private:
     std::unique_ptr<::grpc::GenericClientAsyncReaderWriter> stream_;
 };
 
-// A server whose Process answers with the same bytes whatever it is asked.
+// A server of gRPC's as it comes, whose Process answers with the same bytes whatever it is asked.
 class Liar {
 public:
-    explicit Liar(std::string reply) : service_(std::move(reply)) {
+    explicit Liar(std::string reply, std::chrono::milliseconds after = 0ms)
+        : service_(std::move(reply), after) {
         ::grpc::ServerBuilder builder;
         builder.AddListeningPort("127.0.0.1:0", ::grpc::InsecureServerCredentials(), &port_);
         builder.RegisterCallbackGenericService(&service_);
@@ -132,23 +134,30 @@ public:
 private:
     class Reactor final : public ::grpc::ServerGenericBidiReactor {
     public:
-        explicit Reactor(const std::string& reply) : reply_(remote::to_buffer(reply)) {
+        Reactor(const std::string& reply, std::chrono::milliseconds after)
+            : reply_(remote::to_buffer(reply)), after_(after) {
             StartRead(&request_);
         }
-        void OnReadDone(bool) override { StartWriteAndFinish(&reply_, {}, ::grpc::Status::OK); }
+        void OnReadDone(bool) override {
+            alarm_.Set(std::chrono::system_clock::now() + after_,
+                       [this](bool) { StartWriteAndFinish(&reply_, {}, ::grpc::Status::OK); });
+        }
         void OnDone() override { delete this; }
 
     private:
         ::grpc::ByteBuffer request_;
         ::grpc::ByteBuffer reply_;
+        std::chrono::milliseconds after_;
+        ::grpc::Alarm alarm_;
     };
     struct Service final : ::grpc::CallbackGenericService {
-        explicit Service(std::string r) : reply(std::move(r)) {}
+        Service(std::string r, std::chrono::milliseconds a) : reply(std::move(r)), after(a) {}
         ::grpc::ServerGenericBidiReactor* CreateReactor(
             ::grpc::GenericCallbackServerContext*) override {
-            return new Reactor(reply);
+            return new Reactor(reply, after);
         }
         std::string reply;
+        std::chrono::milliseconds after;
     };
 
     Service service_;
@@ -175,6 +184,13 @@ TEST_CASE("a call without items is answered without results") {
     const auto reply = client.process(request("doubling", "", {}));
     CHECK(reply.status.ok());
     CHECK(reply.bytes.empty());
+}
+
+TEST_CASE("a server that does not want to be pinged may take its time") {
+    // gRPC pings once a second at most, and its servers hang up at the fourth that comes too soon.
+    const Liar slow(std::string("\x0a\x03\x0a\x01\x2a", 5), 6500ms);
+    auto doubling = rpc::connect<int, int>(slow.address(), "doubling");
+    CHECK(doubling.process(21).get() == 42);
 }
 
 TEST_CASE("an item that cannot be read fails alone") {

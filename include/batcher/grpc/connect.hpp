@@ -53,9 +53,9 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
                           .max_queue_size = options.max_queue_size};
     using Engine = batching::detail::Engine<In, Out, std::chrono::steady_clock>;
     using Invoker = RemoteInvoker<In, Out, typename Engine::Done>;
-    auto remote = std::make_shared<const Remote>(std::move(address), std::move(name),
-                                                 batching::detail::call_schema<In, Out>(),
-                                                 std::move(options));
+    auto remote =
+        std::make_shared<Remote>(std::move(address), std::move(name),
+                                 batching::detail::call_schema<In, Out>(), std::move(options));
     return batching::detail::Access::make<In, Out>(
         std::move(executor), std::make_unique<Invoker>(std::move(remote)), batches);
 }

@@ -8,6 +8,7 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <atomic>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <memory>
@@ -97,7 +98,8 @@ inline std::shared_ptr<::grpc::ChannelCredentials> credentials(const std::option
     return ::grpc::SslCredentials(pem);
 }
 
-inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options) {
+// `pings`: it is asked whether it is still there, as options.keepalive says.
+inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options, bool pings) {
     ::grpc::ChannelArguments arguments;
     arguments.SetServiceConfigJSON(R"({"loadBalancingConfig": [{"round_robin": {}}]})");
     arguments.SetMaxReceiveMessageSize(limit_of(options.max_message_size));
@@ -111,7 +113,7 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options)
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     // gRPC itself sends a call again that never reached the deployment; for that it keeps its bytes.
     arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, limit_of(options.max_message_size));
-    if (options.keepalive.interval.count() > 0) {
+    if (pings) {
         arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds_of(options.keepalive.interval));
         arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds_of(options.keepalive.timeout));
         arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
@@ -123,23 +125,55 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options)
     return arguments;
 }
 
-struct Remote {
+// A channel, and what calls go through.
+struct Connection {
+    Connection(const std::string& address, const ConnectOptions& options, bool pings)
+        : channel(::grpc::CreateCustomChannel(address, credentials(options.tls),
+                                              channel_arguments(options, pings))),
+          stub(std::make_unique<::grpc::GenericStub>(channel)) {
+        Undertaker::join_at_exit();
+    }
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    ~Connection() {
+        stub.reset();
+        Undertaker::take(std::move(channel));
+    }
+
+    std::shared_ptr<::grpc::Channel> channel;
+    std::unique_ptr<::grpc::GenericStub> stub;
+};
+
+// A server of gRPC's hangs up on a client that pings it more often than it likes, by default once in five
+// minutes, and the calls under way fail. So none is pinged that has not said that it may be: a deployment
+// says so with each reply, and a handle that reads it goes on with another channel.
+class Remote {
+public:
     Remote(std::string where, std::string name, std::string types, ConnectOptions how)
         : address(std::move(where)),
           deployment(std::move(name)),
           schema(std::move(types)),
           options(std::move(how)),
-          channel(::grpc::CreateCustomChannel(address, credentials(options.tls),
-                                              channel_arguments(options))),
-          stub(std::make_unique<::grpc::GenericStub>(channel)) {
-        Undertaker::join_at_exit();
-    }
+          pings_(options.keepalive.interval.count() <= 0),  // never: as if it were done
+          connection_(std::make_shared<const Connection>(address, options, false)) {}
     Remote(const Remote&) = delete;
     Remote& operator=(const Remote&) = delete;
-    ~Remote() {
-        stub.reset();
-        Undertaker::take(std::move(channel));
+    ~Remote() = default;
+
+    // What the next call goes through, and keeps until it has ended.
+    std::shared_ptr<const Connection> connection() const {
+        const std::lock_guard lock(mutex_);
+        return connection_;
     }
+
+    // Calls from now on go through a connection that is pinged.
+    void ping() {
+        if (pings_.exchange(true)) return;
+        auto pinged = std::make_shared<const Connection>(address, options, true);
+        const std::lock_guard lock(mutex_);
+        connection_.swap(pinged);
+    }
+    bool pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
 
     // The beginning of every sentence about it.
     std::string name() const {
@@ -150,8 +184,11 @@ struct Remote {
     const std::string deployment;
     const std::string schema;
     const ConnectOptions options;
-    std::shared_ptr<::grpc::Channel> channel;
-    std::unique_ptr<::grpc::GenericStub> stub;
+
+private:
+    std::atomic<bool> pings_;
+    mutable std::mutex mutex_;
+    std::shared_ptr<const Connection> connection_;
 };
 
 }  // namespace batching::grpc::detail

@@ -26,7 +26,7 @@ namespace batching::grpc::detail {
 
 class RemoteCall {
 public:
-    RemoteCall(std::shared_ptr<const Remote> remote, std::string request)
+    RemoteCall(std::shared_ptr<Remote> remote, std::string request)
         : remote_(std::move(remote)),
           request_(to_buffer(std::move(request))),
           deadline_(from_now(remote_->options.timeout)) {}
@@ -79,17 +79,22 @@ private:
         }
         if (cancelled) context->TryCancel();
         reply_.Clear();
-        remote_->stub->UnaryCall(
+        const auto connection = remote_->connection();
+        connection_ = connection;
+        connection->stub->UnaryCall(
             context.get(), method, {}, &request_, &reply_,
             [self = shared(), context, then](::grpc::Status status) { (*self.*then)(status); });
     }
 
     void on_reply(const ::grpc::Status& status) {
         ++attempts_;
-        if (status.ok()) return done(nullptr, reply_);
+        if (status.ok()) {
+            if (!remote_->pings() && has_mark(may_be_pinged_mark)) remote_->ping();
+            return done(nullptr, reply_);
+        }
         if (may_send_again(status)) return send_again_later();
         if (status.error_code() == ::grpc::StatusCode::DEADLINE_EXCEEDED &&
-            remote_->channel->GetState(false) != GRPC_CHANNEL_READY) {
+            connection_->channel->GetState(false) != GRPC_CHANNEL_READY) {
             return ask_why();
         }
         done(call_error(*remote_, status, ""), reply_);
@@ -101,8 +106,13 @@ private:
         // A deployment that stops says so; or its gRPC has cancelled the call before it saw it.
         if (status.error_code() == ::grpc::StatusCode::CANCELLED) return true;
         if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return false;
-        if (context_->GetServerTrailingMetadata().count(not_accepted_mark) != 0) return true;
+        if (has_mark(not_accepted_mark)) return true;
         return remote_->options.idempotent && attempts_ < remote_->options.max_attempts;
+    }
+
+    // Of the call that has just ended.
+    bool has_mark(const char* mark) const {
+        return context_->GetServerTrailingMetadata().count(mark) != 0;
     }
 
     // 5 ms, and twice as long each time, up to 160.
@@ -133,10 +143,11 @@ private:
              reply_);
     }
 
-    const std::shared_ptr<const Remote> remote_;
+    const std::shared_ptr<Remote> remote_;
     const ::grpc::ByteBuffer request_;
     const Clock::time_point deadline_;
     ::grpc::ByteBuffer reply_;
+    std::shared_ptr<const Connection> connection_;  // of the call under way, as context_
     std::size_t attempts_ = 0;
 
     std::mutex mutex_;

@@ -30,7 +30,7 @@ namespace batching::grpc::detail {
 template <class In, class Out, class Done>
 class RemoteBatch : public std::enable_shared_from_this<RemoteBatch<In, Out, Done>> {
 public:
-    RemoteBatch(std::shared_ptr<const Remote> remote, const std::vector<In>& items, Done done)
+    RemoteBatch(std::shared_ptr<Remote> remote, const std::vector<In>& items, Done done)
         : remote_(std::move(remote)), results_(items.size()), done_(std::move(done)) {
         write(items);
         left_ = calls_.size();
@@ -175,7 +175,7 @@ private:
         if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) finish();
     }
 
-    const std::shared_ptr<const Remote> remote_;
+    const std::shared_ptr<Remote> remote_;
     std::deque<Call> calls_;  // they do not move
     std::vector<std::optional<Result>> results_;
     std::atomic<std::size_t> left_{0};
@@ -188,7 +188,7 @@ class RemoteInvoker final : public batching::detail::Invoker<In, Done> {
     using Batch = RemoteBatch<In, Out, Done>;
 
 public:
-    explicit RemoteInvoker(std::shared_ptr<const Remote> remote)
+    explicit RemoteInvoker(std::shared_ptr<Remote> remote)
         : remote_(std::move(remote)), running_(remote_->options.calls_in_flight) {}
 
     bool runs_elsewhere() const noexcept override { return true; }
@@ -234,7 +234,7 @@ private:
         return true;
     }
 
-    const std::shared_ptr<const Remote> remote_;
+    const std::shared_ptr<Remote> remote_;
     std::mutex mutex_;
     std::vector<Running> running_;
 };
