@@ -14,12 +14,14 @@
 
 namespace batching::grpc::detail {
 
-// The names of the service (batcher/v1/deployment.proto), and of the mark of a call that was refused as a
-// whole, because the deployment is stopping: it can be sent again without running anything twice.
+// The names of the service (batcher/v1/deployment.proto), and those of two marks in trailing metadata: of a
+// call that was refused as a whole, because the deployment is stopping, so that it can be sent again without
+// running anything twice; and of the answer to Describe, which says that a deployment of ours gives it.
 inline constexpr const char* service_name = "batcher.v1.Deployment";
 inline constexpr const char* process_method = "/batcher.v1.Deployment/Process";
 inline constexpr const char* describe_method = "/batcher.v1.Deployment/Describe";
 inline constexpr const char* not_accepted_mark = "batcher-not-accepted";
+inline constexpr const char* deployment_mark = "batcher-deployment";
 
 // The buffer takes the string over, without a copy.
 inline ::grpc::ByteBuffer to_buffer(std::string bytes) {

@@ -88,8 +88,7 @@ private:
         ++attempts_;
         if (status.ok()) return done(nullptr, reply_);
         if (may_send_again(status)) return send_again_later();
-        if (status.error_code() == ::grpc::StatusCode::DEADLINE_EXCEEDED &&
-            remote_->channel->GetState(false) != GRPC_CHANNEL_READY) {
+        if (is_own_deadline(status) && remote_->channel->GetState(false) != GRPC_CHANNEL_READY) {
             return ask_why();
         }
         done(call_error(*remote_, status, ""), reply_);
