@@ -18,7 +18,7 @@
 namespace batching {
 
 enum class errc {           // NOLINT(performance-enum-size): an int, as all error codes
-    overloaded = 1,         // as many items wait as Options::max_queue_size allows
+    overloaded = 1,         // as many items wait as may, here or over there
     closed,                 // called after close() or drain()
     result_count_mismatch,  // the batch function returned more or fewer results than it got items
     deadline_exceeded,      // the call's deadline passed

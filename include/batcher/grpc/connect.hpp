@@ -16,8 +16,9 @@
 //
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
 // schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, overloaded (the
-// deployment's queue is full) and remote_failure, with what() of the exception over there. A call that
-// fails as a whole fails all of its items.
+// deployment's queue is full, or that of a proxy before it) and remote_failure, with what() of the exception
+// over there. A call that fails as a whole fails all of its items. What a proxy between says, as a cluster's
+// does, arrives as one of these, in its own words.
 //
 // Cancellation: when all callers of a remote call have gone, it is cancelled, and what still waits over
 // there leaves the queue. Destroying a handle lets the calls under way end, at the latest after `timeout`.

@@ -14,14 +14,14 @@
 
 namespace batching::grpc::detail {
 
-// The names of the service (batcher/v1/deployment.proto), and of two marks in what comes after a reply: of
-// a call that was refused as a whole, because the deployment is stopping, so that it can be sent again
-// without running anything twice; and of a server that lets itself be asked whether it is still there.
+// The names of the service (batcher/v1/deployment.proto), and those of two marks in trailing metadata: of a
+// call that was refused as a whole, because the deployment is stopping, so that it can be sent again without
+// running anything twice; and of whatever a deployment of ours answers, which also may be pinged.
 inline constexpr const char* service_name = "batcher.v1.Deployment";
 inline constexpr const char* process_method = "/batcher.v1.Deployment/Process";
 inline constexpr const char* describe_method = "/batcher.v1.Deployment/Describe";
 inline constexpr const char* not_accepted_mark = "batcher-not-accepted";
-inline constexpr const char* may_be_pinged_mark = "batcher-may-be-pinged";
+inline constexpr const char* deployment_mark = "batcher-deployment";
 
 // The buffer takes the string over, without a copy.
 inline ::grpc::ByteBuffer to_buffer(std::string bytes) {

@@ -89,11 +89,11 @@ private:
     void on_reply(const ::grpc::Status& status) {
         ++attempts_;
         if (status.ok()) {
-            if (!remote_->pings() && has_mark(may_be_pinged_mark)) remote_->ping();
+            if (!remote_->pings() && has_mark(deployment_mark)) remote_->ping();
             return done(nullptr, reply_);
         }
         if (may_send_again(status)) return send_again_later();
-        if (status.error_code() == ::grpc::StatusCode::DEADLINE_EXCEEDED &&
+        if (is_own_deadline(status) &&
             connection_->channel->GetState(false) != GRPC_CHANNEL_READY) {
             return ask_why();
         }

@@ -96,7 +96,7 @@ private:
 
     // Throws if the call is not to be answered.
     void admit(Context& context) {
-        context.AddTrailingMetadata(may_be_pinged_mark, "1");
+        context.AddTrailingMetadata(deployment_mark, "1");
         if (stopping_.load()) {
             context.AddTrailingMetadata(not_accepted_mark, "1");
             throw Error(errc::unavailable, "the deployment is stopping");

@@ -109,22 +109,41 @@ inline std::exception_ptr request_error(const Remote& remote, const std::excepti
                                   status_of(error).error_message()));
 }
 
-// What a call failed with, and so all of its items. `reason`: why there is no connection, if known.
+inline std::string late_sentence(const Remote& remote, std::string_view reason) {
+    const auto timeout = remote.options.timeout.count();
+    return reason.empty() ? fmt::format("{} did not answer within {} ms", remote.name(), timeout)
+                          : fmt::format("{} could not be reached within {} ms: {}", remote.name(),
+                                        timeout, reason);
+}
+
+// What gRPC itself says at a deadline; a proxy that gives up has words of its own.
+inline bool is_own_deadline(const ::grpc::Status& status) {
+    const std::string& what = status.error_message();
+    return status.error_code() == ::grpc::StatusCode::DEADLINE_EXCEEDED &&
+           (what.empty() || what == "Deadline Exceeded");
+}
+
+// By what gRPC says, in C++ ("Received message larger than max (9 vs. 5)") and Go, and in Java.
+inline bool is_too_large(const ::grpc::Status& status) {
+    const std::string& what = status.error_message();
+    return what.find("message larger than max") != std::string::npos ||
+           what.find("message exceeds maximum size") != std::string::npos;
+}
+
+// What a call failed with, and so all of its items, in the words of whoever failed it: the deployment, gRPC,
+// or a proxy between. `reason`: why there is no connection, if known.
 inline std::exception_ptr call_error(const Remote& remote, const ::grpc::Status& status,
                                      std::string_view reason) {
-    const std::string name = remote.name();
-    const std::string& what = status.error_message();
     const auto sentence = [&](std::string_view how) {
-        return fmt::format("{} {}: {}", name, how, what);
+        const std::string& what = status.error_message();
+        return fmt::format("{} {}: {}", remote.name(), how,
+                           what.empty() ? "nothing more was said" : what);
     };
     switch (status.error_code()) {
         case ::grpc::StatusCode::DEADLINE_EXCEEDED:
-            return make_error(errc::deadline_exceeded,
-                              reason.empty()
-                                  ? fmt::format("{} did not answer within {} ms", name,
-                                                remote.options.timeout.count())
-                                  : fmt::format("{} could not be reached within {} ms: {}", name,
-                                                remote.options.timeout.count(), reason));
+            return make_error(errc::deadline_exceeded, is_own_deadline(status)
+                                                           ? late_sentence(remote, reason)
+                                                           : sentence("did not answer in time"));
         case ::grpc::StatusCode::UNAVAILABLE:
             return make_error(errc::unavailable,
                               sentence("is not available, and whether it has run the item is not "
@@ -140,15 +159,20 @@ inline std::exception_ptr call_error(const Remote& remote, const ::grpc::Status&
         case ::grpc::StatusCode::PERMISSION_DENIED:
             return make_error(errc::unauthenticated, sentence("refused the call"));
         case ::grpc::StatusCode::RESOURCE_EXHAUSTED:
-            return make_error(errc::message_too_large, sentence("cannot take or give a message"));
+            return is_too_large(status)
+                       ? make_error(errc::message_too_large,
+                                    sentence("cannot take or give a message"))
+                       : make_error(errc::overloaded, sentence("refused the call"));
         case ::grpc::StatusCode::INVALID_ARGUMENT:
             return make_error(errc::malformed, sentence("could not read the call"));
         case ::grpc::StatusCode::CANCELLED:
-            return make_error(errc::unavailable, sentence("cancelled the call"));
+            return make_error(errc::unavailable,
+                              sentence("cancelled the call, and whether it has run the item is not "
+                                       "known"));
         default:
             return make_error(errc::remote_failure,
-                              fmt::format("{} failed with status {}: {}", name,
-                                          static_cast<int>(status.error_code()), what));
+                              sentence(fmt::format("failed with status {}",
+                                                   static_cast<int>(status.error_code()))));
     }
 }
 
