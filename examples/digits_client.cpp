@@ -42,17 +42,7 @@ asio::awaitable<void> client(Classifier& classifier, Run& run) {
     }
 }
 
-void ask(const std::string& address, const std::string& application) {
-    // One line says where the model runs:
-    //
-    //   in this process       batching::Batcher classifier{classify, {.max_batch_size = 256}};
-    //   in another            auto classifier = ...connect<Image, int>("unix:/run/digits.sock", "digits");
-    //   on other machines     auto classifier = ...connect<Image, int>("dns:///digits:9000", "digits");
-    //   on a Ray cluster      auto classifier = ...connect<Image, int>("dns:///serve:9000", "digits",
-    //                                               {.metadata = {{"application", "models"}}});
-    auto classifier = batching::grpc::connect<Image, int>(
-        address, "digits", {.metadata = {{"application", application}}});
-
+void ask_all(Classifier& classifier) {
     const Digits data = read_digits();
     Run run{data.questions()};
     asio::io_context event_loop;
@@ -69,11 +59,31 @@ void ask(const std::string& address, const std::string& application) {
                sent.count(), sent.mean());
 }
 
+// One line says where the model runs:
+//
+//   in this process       batching::Batcher classifier{classify, {.max_batch_size = 256}};
+//   in another            "unix:/run/digits.sock"
+//   on other machines     "dns:///digits:9000"
+//   on a Ray cluster      "dns:///serve:9000", and which application
+void ask(const std::string& address) {
+    auto classifier = batching::grpc::connect<Image, int>(address, "digits");
+    ask_all(classifier);
+}
+void ask(const std::string& address, const std::string& application) {
+    auto classifier = batching::grpc::connect<Image, int>(
+        address, "digits", {.metadata = {{"application", application}}});
+    ask_all(classifier);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
     try {
-        ask(argc > 1 ? argv[1] : default_address(), argc > 2 ? argv[2] : "");
+        if (argc > 2) {
+            ask(argv[1], argv[2]);
+        } else {
+            ask(argc > 1 ? argv[1] : default_address());
+        }
         return EXIT_SUCCESS;
     } catch (const std::exception& error) {
         fmt::print(stderr, "digits_client: {}\n", error.what());
