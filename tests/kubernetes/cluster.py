@@ -1,8 +1,9 @@
 """A small cluster on this machine: pods with an address each, and a name that stands for them.
 
-A pod is a process in a network namespace of its own, on one bridge with the others, 10.77.0.0/24; its address goes with
-it. The name server is dnsmasq, and names are looked up as in a pod on Kubernetes. All of it is inside namespaces that the
-test makes for itself (network, mounts, processes): nothing leaves them, and when the test ends, so does all in them.
+A pod is a process in a network namespace of its own, on one bridge with the others, 10.77.0.0/24; its
+address goes with it. The name server is dnsmasq, and names are looked up as in a pod on Kubernetes. All of
+it is inside namespaces that the test makes for itself (network, mounts, processes): nothing leaves them, and
+when the test ends, so does all in them.
 """
 
 import contextlib
@@ -39,15 +40,17 @@ def enter_namespaces():
     for tool in ["unshare", "nsenter", "ip", "dnsmasq"]:
         if not shutil.which(tool):
             skip(f"{tool} is missing (Debian: apt-get install util-linux iproute2 dnsmasq-base).")
-    tried = subprocess.run([*NAMESPACES, "true"], stderr=subprocess.PIPE, text=True, timeout=30)
+    tried = subprocess.run(
+        [*NAMESPACES, "true"], check=False, stderr=subprocess.PIPE, text=True, timeout=30
+    )
     if tried.returncode:
         skip(f"this process may not make network namespaces, root may ({tried.stderr.strip()}).")
     os.environ["BATCHER_IN_NAMESPACES"] = "1"
     os.execvp(NAMESPACES[0], [*NAMESPACES, *sys.orig_argv])
 
 
-def run(*command):
-    subprocess.run(command, check=True, timeout=30)
+def run(command):
+    subprocess.run(command.split(), check=True, timeout=30)
 
 
 def until(condition, what, seconds=30):
@@ -72,11 +75,11 @@ class Pod:
             text=True,
         )
         self.process.stdout.readline()
-        inside = ["nsenter", "--net", "--target", str(self.process.pid), "ip"]
-        run("ip", "link", "add", self._link, "type", "veth", "peer", "eth0", "netns", str(self.process.pid))
-        run("ip", "link", "set", self._link, "master", "pods", "up")
-        run(*inside, "address", "add", f"{self.address}/24", "dev", "eth0")
-        run(*inside, "link", "set", "eth0", "up")
+        pid = self.process.pid
+        run(f"ip link add {self._link} type veth peer eth0 netns {pid}")
+        run(f"ip link set {self._link} master pods up")
+        run(f"nsenter --net --target {pid} ip address add {self.address}/24 dev eth0")
+        run(f"nsenter --net --target {pid} ip link set eth0 up")
         self.say("go")
 
     def say(self, line):
@@ -88,7 +91,7 @@ class Pod:
 
     def cut_off(self):
         """As when its machine loses power: nobody is told."""
-        run("ip", "link", "set", self._link, "down")
+        run(f"ip link set {self._link} down")
 
     def kill(self):
         self.process.kill()
@@ -102,14 +105,14 @@ class Cluster:
         self._ended = ended
         self._numbers = iter(range(11, 250))
         self._directory = pathlib.Path(ended.enter_context(tempfile.TemporaryDirectory()))
-        run("ip", "link", "set", "lo", "up")
-        # An address that it keeps; otherwise it takes that of a pod, and another when that one goes.
-        run("ip", "link", "add", "pods", "address", "02:00:00:00:00:01", "type", "bridge")
-        run("ip", "address", "add", f"{NAME_SERVER}/24", "dev", "pods")
-        run("ip", "link", "set", "pods", "up")
+        run("ip link set lo up")
+        # With an address that it keeps; else it takes that of a pod, and another when that pod goes.
+        run("ip link add pods address 02:00:00:00:00:01 type bridge")
+        run(f"ip address add {NAME_SERVER}/24 dev pods")
+        run("ip link set pods up")
         resolv_conf = self.file("resolv.conf")
         resolv_conf.write_text(RESOLV_CONF)
-        run("mount", "--bind", str(resolv_conf), "/etc/resolv.conf")
+        run(f"mount --bind {resolv_conf} /etc/resolv.conf")
         self._start_name_server()
 
     def file(self, name):
@@ -139,16 +142,15 @@ class Cluster:
         self._hosts = self.file("hosts")
         self._hosts.touch()
         self._log = self.file("dnsmasq.log")
-        self._name_server = subprocess.Popen(
-            [
-                "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root",
-                f"--pid-file={self.file('dnsmasq.pid')}", f"--listen-address={NAME_SERVER}", "--bind-interfaces",
-                "--no-resolv", "--no-hosts", f"--addn-hosts={self._hosts}", "--local=/cluster.local/", "--local-ttl=1",
-                "--log-queries", f"--log-facility={self._log}",
-            ]
-        )  # fmt: skip
+        command = (
+            "dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root"
+            f" --listen-address={NAME_SERVER} --bind-interfaces --no-resolv --no-hosts"
+            f" --local=/cluster.local/ --local-ttl=1 --addn-hosts={self._hosts}"
+            f" --pid-file={self.file('pid')} --log-queries --log-facility={self._log}"
+        )
+        self._name_server = subprocess.Popen(command.split())
         self._ended.callback(self._stop_name_server)
-        until(self.file("dnsmasq.pid").exists, "dnsmasq is up")
+        until(self.file("pid").exists, "dnsmasq is up")
 
     def _stop_name_server(self):
         self._name_server.terminate()

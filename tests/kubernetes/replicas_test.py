@@ -18,7 +18,9 @@ class Replica:
 
     def __init__(self, here, label, *options):
         self.label = label
-        self.pod = here.start(SERVER, "listen=0.0.0.0:9000", f"label={label}", f"log={here.file('log')}", *options)
+        self.pod = here.start(
+            SERVER, "listen=0.0.0.0:9000", f"label={label}", f"log={here.file('log')}", *options
+        )
         self.address = self.pod.address
         assert self.pod.line() == "listening 0.0.0.0:9000"
 
@@ -68,7 +70,9 @@ class Application:
 
 def assert_each_ran_once(here, answered):
     ids = here.file("log").read_text().split()
-    assert len(ids) == len(set(ids)) == answered, f"{len(ids)} ran, {len(set(ids))} of them different, {answered} answered"
+    assert len(ids) == len(set(ids)) == answered, (
+        f"{len(ids)} ran, {len(set(ids))} of them different, {answered} answered"
+    )
 
 
 def dealt_out(here):
