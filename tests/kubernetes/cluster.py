@@ -18,6 +18,7 @@ import tempfile
 import time
 
 SKIPPED = 77
+LONGEST = 100  # seconds
 NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 NAME_SERVER = "10.77.0.1"
 SERVICE = "work.default.svc.cluster.local"
@@ -164,7 +165,13 @@ def addresses_of(name):
         return set()
 
 
+def give_up(*_):
+    raise TimeoutError(f"the test has taken {LONGEST} s")
+
+
 @contextlib.contextmanager
 def cluster():
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(LONGEST)
     with contextlib.ExitStack() as ended:
         yield Cluster(ended)

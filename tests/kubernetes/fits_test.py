@@ -41,7 +41,7 @@ assert pod["spec"]["terminationGracePeriodSeconds"] > seconds("drain_timeout")
 liveness = container["livenessProbe"]
 assert liveness["periodSeconds"] * liveness["failureThreshold"] > seconds("drain_timeout")
 
-# Two replicas, and more when the exported metric says so; the program itself is asked for it by metrics_test.py.
+# Two replicas, and more when the metric says so; that it is exported is seen in metrics_test.py.
 assert "replicas" not in deployment["spec"], "the autoscaler's work is undone by each kubectl apply"
 assert autoscaler["minReplicas"] == 2
 assert autoscaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]

@@ -1,6 +1,6 @@
-"""metrics_test.py PROGRAM CLIENT EXAMPLE: Prometheus reads what the Batcher has done, and what the autoscaler needs.
+"""metrics_test.py PROGRAM CLIENT EXAMPLE: Prometheus reads what the Batcher has done.
 
-Read with Prometheus' own Python client.
+It is read with Prometheus' own Python client; what the autoscaler of the manifest wants is there, too.
 """
 
 import pathlib

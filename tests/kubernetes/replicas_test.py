@@ -1,6 +1,7 @@
 """replicas_test.py TEST SERVER CLIENT: what an application sees of replicas that come and go behind one name.
 
-The replicas are processes of remote_server, the application is one of kubernetes_client, each on an address of its own.
+The replicas are processes of remote_server, the application is one of kubernetes_client, each on an address
+of its own.
 """
 
 import collections
@@ -31,7 +32,10 @@ class Replica:
 
 
 class Application:
-    """Calls without end; `answered`: how many calls each replica has answered, `failed`: the others' sentences."""
+    """Calls without end.
+
+    `answered`: how many calls each replica has answered; `failed`: what the others were told.
+    """
 
     def __init__(self, here, *options):
         self.answered = collections.Counter()

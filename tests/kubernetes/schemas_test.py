@@ -4,7 +4,7 @@ What Kubernetes defines is compared with its schemas, as kubernetes-validate bri
 the definition in KubeRay's Go module. Both are installed in DIRECTORY, in pinned versions; the test is
 skipped where they cannot be had.
 
-That the comparison would find a mistake is shown, too: in each object of the manifest, a field that does not exist.
+That it would find a mistake is shown, too: in each object of the manifest, a field that does not exist.
 """
 
 import copy

@@ -14,7 +14,8 @@
 // gRPC's: "unix:/run/scorer.sock", "scorer:9000", "dns:///scorer:9000" (all replicas behind the name, in
 // turn), "ipv4:10.0.0.1:9000,10.0.0.2:9000". A name is looked up again, at most once a second, whenever a
 // connection ends: a replica that replaces another is found at once, and one that is added is found within
-// DeployOptions::max_connection_age.
+// DeployOptions::max_connection_age. A name that stands for nobody is looked up ever more seldom, at the
+// least every two minutes.
 //
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
 // schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, overloaded (the
