@@ -97,7 +97,7 @@ def rolling_replacement(here):
     here.publish(*serving)
     application = Application(here)
     application.answered_by(*serving)
-    for label in ["new a", "new b"]:
+    for label in ["newer a", "newer b", "new a", "new b"]:
         old, kept = serving
         serving = [kept, Replica(here, label)]
         here.publish(old, *serving)
