@@ -47,9 +47,9 @@ assert autoscaler["minReplicas"] == 2
 assert autoscaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
 (metric,) = autoscaler["metrics"]
 assert f".max_batch_size = {metric['pods']['target']['averageValue']}}}" in program
-assert metric["pods"]["metric"]["name"] in (kubernetes / "README.md").read_text(), (
-    "no rule for the adapter"
-)
+readme = (kubernetes / "README.md").read_text()
+(rule,) = yaml.safe_load(re.search(r"```yaml\n(.*?)```", readme, re.DOTALL).group(1))["rules"]
+assert rule["seriesQuery"].split("{")[0] == metric["pods"]["metric"]["name"]
 scraped = pod["metadata"]["annotations"]
 assert scraped["prometheus.io/port"] == str(ports["metrics"])
 assert budget["selector"]["matchLabels"] == labels and budget["maxUnavailable"] == 1
