@@ -40,6 +40,15 @@ public:
 
     std::uint64_t count() const noexcept { return count_; }
 
+    // Of all values, 0 when nothing was recorded: what a monitoring system takes rates of.
+    mean_type sum() const noexcept {
+        if constexpr (is_time) {
+            return T(static_cast<typename T::rep>(sum_));
+        } else {
+            return sum_;
+        }
+    }
+
     // 0 when nothing was recorded.
     mean_type mean() const noexcept {
         const double mean = count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_);

@@ -352,6 +352,8 @@ TEST_CASE("deploy options out of range are refused by name") {
     };
     CHECK(refusal({.max_items_per_call = 0}) == "max_items_per_call must be 1 or more, not 0");
     CHECK(refusal({.drain_timeout = -1ms}) == "drain_timeout must be 0 or more, not -1 ms");
+    CHECK(refusal({.max_connection_age = -1ms}) ==
+          "max_connection_age must be 0 or more, not -1 ms");
 }
 
 TEST_CASE("wait() returns when another thread stops the deployment") {

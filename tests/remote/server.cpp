@@ -89,7 +89,10 @@ int serve(std::map<std::string, std::string>& options) {
         {.max_batch_size = static_cast<std::size_t>(number("max_batch", 256)),
          .batch_timeout = timeout_ms < 0 ? batching::no_timeout : timeout_ms * 1ms}};
     auto deployment = batching::grpc::deploy(
-        {.listen = options["listen"], .share_port = number("share_port", 0) != 0}, "work", work);
+        {.listen = options["listen"],
+         .share_port = number("share_port", 0) != 0,
+         .max_connection_age = number("max_connection_age_ms", 30'000) * 1ms},
+        "work", work);
     std::printf("listening %s\n", deployment.address().c_str());
     std::fflush(stdout);
     deployment.wait();

@@ -74,10 +74,12 @@ TEST_CASE("a Distribution is exact for small values, and for the mean") {
     Distribution<std::size_t> d;
     CHECK(d.count() == 0);
     CHECK(d.mean() == 0);
+    CHECK(d.sum() == 0);
     CHECK(d.quantile(0.5) == 0);
     for (std::size_t v = 1; v <= 60; ++v) d.record(v);
     CHECK(d.count() == 60);
     CHECK(d.mean() == Approx(30.5));
+    CHECK(d.sum() == Approx(1830));
     CHECK(d.quantile(0) == 1);
     CHECK(d.quantile(0.5) == 30);
     CHECK(d.quantile(1) == 60);
@@ -95,6 +97,7 @@ TEST_CASE(
     }
     CHECK(d.quantile(1) == 1ms);
     CHECK(d.mean() == 500500ns);
+    CHECK(d.sum() == 500500us);
     d.record(10000h);  // beyond the last bucket
     CHECK(d.quantile(1) == 10000h);
     d.record(-1ns);

@@ -12,7 +12,10 @@
 // connect() returns at once, also while the deployment is down: the first call connects, and the handle
 // reconnects by itself, after 0.1 to 1 s. Calls wait for the connection until their deadline. Addresses are
 // gRPC's: "unix:/run/scorer.sock", "scorer:9000", "dns:///scorer:9000" (all replicas behind the name, in
-// turn; looked up again when a connection ends), "ipv4:10.0.0.1:9000,10.0.0.2:9000".
+// turn), "ipv4:10.0.0.1:9000,10.0.0.2:9000". A name is looked up again, at most once a second, whenever a
+// connection ends: a replica that replaces another is found at once, and one that is added is found within
+// DeployOptions::max_connection_age. A name that stands for nobody is looked up ever more seldom, at the
+// least every two minutes.
 //
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
 // schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, overloaded (the

@@ -63,6 +63,11 @@ struct DeployOptions {
     // True: several processes may listen on one port, and the kernel deals out connections.
     bool share_port = false;
 
+    // About how long a client keeps one connection; 0: for ever. Then it connects again, and looks the name
+    // up again: that is how handles find replicas that were added. What is under way on the old one ends
+    // there, and no call fails by it.
+    std::chrono::milliseconds max_connection_age = std::chrono::seconds(30);
+
     Keepalive keepalive = {};
 };
 
@@ -77,6 +82,10 @@ inline void check(const DeployOptions& options) {
     if (options.drain_timeout < std::chrono::milliseconds::zero()) {
         throw std::invalid_argument(fmt::format("drain_timeout must be 0 or more, not {} ms",
                                                 options.drain_timeout.count()));
+    }
+    if (options.max_connection_age < std::chrono::milliseconds::zero()) {
+        throw std::invalid_argument(fmt::format("max_connection_age must be 0 or more, not {} ms",
+                                                options.max_connection_age.count()));
     }
     if (options.tls && (options.tls->certificate.empty() || options.tls->private_key.empty())) {
         throw std::invalid_argument("tls of a deployment needs a certificate and a private_key");

@@ -126,6 +126,10 @@ private:
         builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
         builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10);
         builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+        if (options_.max_connection_age.count() > 0) {
+            builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                                       milliseconds_of(options_.max_connection_age));
+        }
         if (options_.keepalive.interval.count() > 0) {
             builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
                                        milliseconds_of(options_.keepalive.interval));

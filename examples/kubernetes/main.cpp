@@ -1,0 +1,65 @@
+// digits_server as it runs on Kubernetes: the same deployment, and its metrics for Prometheus.
+//
+//     kubernetes [ADDRESS [METRICS]]    "0.0.0.0:9000" "0.0.0.0:9464" in a pod; else, if not given, a
+//                                       temporary socket, and 127.0.0.1:9464
+//
+// METRICS is for Prometheus alone: it answers GET /metrics over HTTP, and takes no calls.
+#include "../digits/address.hpp"
+#include "../digits/dataset.hpp"
+#include "../digits/nearest_neighbour.hpp"
+#include "metrics.hpp"
+
+#include <fmt/format.h>
+#include <prometheus/exposer.h>
+
+#include <batcher.hpp>
+#include <batcher/grpc.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+using namespace digits;
+
+prometheus::Exposer expose(const std::string& address) try {
+    return prometheus::Exposer(address);
+} catch (const std::exception&) {  // which does not say where
+    throw std::runtime_error(
+        fmt::format("the metrics cannot be served on {}: the address is in use or wrong", address));
+}
+
+void serve(const std::string& address, const std::string& metrics_address) {
+    const Digits data = read_digits();
+    const NearestNeighbour model(augmented(data.examples()));
+    const auto classify = [&model](std::span<const Image> batch) { return model.classify(batch); };
+    batching::Batcher classifier{classify, {.max_batch_size = 256}};
+
+    const auto metrics = std::make_shared<BatcherMetrics>();
+    metrics->add("digits", classifier);
+    auto exposer = expose(metrics_address);
+    exposer.RegisterCollectable(metrics);
+
+    auto deployment = batching::grpc::deploy({.listen = address}, "digits", classifier);
+    fmt::print("\"digits\" is deployed on {}\n", deployment.address());
+    fmt::print("its metrics are on port {}\n", exposer.GetListeningPorts().front());
+    std::fflush(stdout);
+    deployment.wait();
+    fmt::print("{}\n", classifier.stats());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        serve(argc > 1 ? argv[1] : default_address(), argc > 2 ? argv[2] : "127.0.0.1:9464");
+        return EXIT_SUCCESS;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "kubernetes: {}\n", error.what());
+        return EXIT_FAILURE;
+    }
+}

@@ -1,0 +1,56 @@
+"""metrics_test.py PROGRAM CLIENT EXAMPLE: Prometheus reads what the Batcher has done.
+
+It is read with Prometheus' own Python client; what the autoscaler of the manifest wants is there, too.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import urllib.request
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+from serving import serving
+
+program, client, example = sys.argv[1:]
+
+
+def metrics_on(port):
+    """The values of "digits", by name and reason."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+        families = list(text_string_to_metric_families(response.read().decode()))
+    assert all(family.documentation and family.type != "unknown" for family in families), families
+    return {
+        f"{sample.name} {sample.labels.get('reason', '')}".strip(): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.labels.get("deployment") == "digits"
+    }
+
+
+with serving(program, "127.0.0.1:0", "127.0.0.1:0") as server:
+    address = server.printed('"digits" is deployed on ')
+    port = server.printed("its metrics are on port ")
+    before = metrics_on(port)
+    answers = subprocess.run(
+        [client, address], stdout=subprocess.PIPE, text=True, timeout=120, check=True
+    ).stdout
+    after = metrics_on(port)
+
+assert set(before.values()) == {0}, before
+asked = int(re.match(r"\d+ of (\d+) answers are right", answers).group(1))
+assert after["batcher_items_submitted_total"] == after["batcher_items_completed_total"] == asked
+assert after["batcher_items_failed_total"] == after["batcher_items_rejected_total"] == 0
+assert after["batcher_wait_seconds_count"] == after["batcher_batch_items_sum"] == asked
+batches = sum(value for name, value in after.items() if name.startswith("batcher_batches_total "))
+assert batches == after["batcher_batch_items_count"] == after["batcher_run_seconds_count"] > 0
+assert after["batcher_run_seconds_sum"] > 0
+
+manifest = yaml.safe_load_all(pathlib.Path(example, "deployment.yaml").read_text())
+(autoscaler,) = (document for document in manifest if document["kind"] == "HorizontalPodAutoscaler")
+for metric in autoscaler["spec"]["metrics"]:
+    name = metric["pods"]["metric"]["name"]
+    assert name in after, f"the autoscaler wants {name}, there are {sorted(after)}"
