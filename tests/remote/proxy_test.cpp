@@ -63,6 +63,7 @@ private:
         ::grpc::ServerGenericBidiReactor* CreateReactor(
             ::grpc::GenericCallbackServerContext* context) override {
             if (context->method() == remote::describe_method) {
+                if (marked) context->AddTrailingMetadata(remote::deployment_mark, "1");
                 return new Reactor(::grpc::Status::OK, "");
             }
             ++calls;
@@ -87,7 +88,13 @@ private:
     std::unique_ptr<::grpc::Server> server_;
 };
 
+std::deque<::grpc::Status> times(std::size_t count, const ::grpc::Status& status) {
+    return std::deque<::grpc::Status>(count, status);
+}
+
 const ::grpc::Status died(StatusCode::INTERNAL, "The actor died unexpectedly.");
+// What gRPC says when it cancels a call that its server never saw.
+const ::grpc::Status unseen(StatusCode::CANCELLED, "CANCELLED");
 
 }  // namespace
 
@@ -149,4 +156,44 @@ TEST_CASE("what a cluster's proxy says arrives as the fitting error, in its own 
               "the deployment \"doubling\" at " + proxy.address() + ' ' + sentence);
         CHECK(proxy.calls() == 1);
     }
+}
+
+TEST_CASE("an idempotent call that a proxy fails is sent again, at most max_attempts times") {
+    for (const auto code : {StatusCode::INTERNAL, StatusCode::UNKNOWN, StatusCode::UNAVAILABLE,
+                            StatusCode::CANCELLED}) {
+        const Proxy recovers(times(2, {code, "The actor died unexpectedly."}));
+        CHECK(recovers.call_through({.idempotent = true, .max_attempts = 3}).value == 42);
+        CHECK(recovers.calls() == 3);
+
+        const Proxy stays_broken(times(9, {code, "The actor died unexpectedly."}));
+        const auto failed = stays_broken.call_through({.idempotent = true, .max_attempts = 3});
+        CHECK(contains(failed.sentence, "The actor died unexpectedly."));
+        CHECK(stays_broken.calls() == 3);
+
+        const Proxy once(times(1, {code, "The actor died unexpectedly."}));
+        CHECK(contains(once.call_through().sentence, "The actor died unexpectedly."));
+        CHECK(once.calls() == 1);
+    }
+}
+
+TEST_CASE("a call that gRPC cancels unseen is sent again only if a deployment answers there") {
+    const Proxy deployment(times(7, unseen), true);
+    CHECK(deployment.call_through().value == 42);
+    CHECK(deployment.calls() == 8);
+
+    const Proxy proxy(times(1, unseen));
+    const auto ended = proxy.call_through();
+    CHECK(ended.error == errc::unavailable);
+    CHECK(ended.sentence ==
+          "the deployment \"doubling\" at " + proxy.address() +
+              " cancelled the call, and whether it has run the item is not known: CANCELLED");
+    CHECK(proxy.calls() == 1);
+}
+
+TEST_CASE("a call that somebody cancels in words of his own is not sent again") {
+    const Proxy proxy({{StatusCode::CANCELLED, "Client for request 7 disconnected."}}, true);
+    const auto ended = proxy.call_through();
+    CHECK(ended.error == errc::unavailable);
+    CHECK(contains(ended.sentence, "is not known: Client for request 7 disconnected."));
+    CHECK(proxy.calls() == 1);
 }

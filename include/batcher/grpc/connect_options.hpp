@@ -24,9 +24,15 @@ struct ConnectOptions {
     // fail with errc::deadline_exceeded, and the deployment drops those that wait there.
     std::chrono::milliseconds timeout = std::chrono::seconds(30);
 
-    // True: an item may be processed twice without harm, so that a call whose connection broke is sent
-    // again, at most `max_attempts` times in all. (A call that a deployment refused because it is stopping,
-    // or that never left, is sent again in any case: none of its items was accepted.)
+    // True: an item may be processed twice without harm. Then a call is sent again, at most `max_attempts`
+    // times in all, when its connection broke, and when something between the handle and the deployment
+    // failed it: with UNAVAILABLE, CANCELLED, INTERNAL or UNKNOWN, as a cluster's proxy does when a replica
+    // dies.
+    //
+    // False: a call is sent again, until its deadline, only if none of its items was accepted: it never left,
+    // a deployment that is stopping refused it, or gRPC cancelled it there before the deployment saw it. The
+    // last is believed only where a deployment of this library answers to Describe, itself or by a proxy that
+    // passes trailing metadata through; such a proxy must not cancel without a message what it has passed on.
     bool idempotent = false;
     std::size_t max_attempts = 5;
 

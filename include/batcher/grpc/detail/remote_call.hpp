@@ -4,7 +4,14 @@
 //
 //     never on the wire, or not seen by the server    gRPC itself sends it again
 //     not accepted by a deployment that stops         sent again, until the deadline
-//     the connection broke                            if idempotent, max_attempts times in all
+//     cancelled by its gRPC, before it saw it         the same
+//     the connection broke, or a proxy failed it      if idempotent, max_attempts times in all
+//
+// The third: from when a gRPC server shuts down until its connections know, it cancels the calls that come,
+// without a word and unseen by its methods. A deployment of ours never cancels what it has seen: so it is
+// known not to have been accepted, if it is such a deployment that answers there. A proxy that is a gRPC
+// server may cancel in the same way what it has passed on. So the handle asks Describe first: a deployment's
+// answers have a mark, and proxies that do not pass trailing metadata through, as Ray Serve's, give none.
 #pragma once
 
 #include <grpcpp/alarm.h>
@@ -92,7 +99,15 @@ private:
             if (!remote_->pings() && has_mark(deployment_mark)) remote_->ping();
             return done(nullptr, reply_);
         }
-        if (may_send_again(status)) return send_again_later();
+        if (has_time()) {
+            if (has_mark(not_accepted_mark) || may_repeat(status)) {
+                return later(&RemoteCall::start);
+            }
+            if (is_wordless_cancellation(status)) {
+                cancellation_ = status;
+                return ask_who();
+            }
+        }
         if (is_own_deadline(status) &&
             connection_->channel->GetState(false) != GRPC_CHANNEL_READY) {
             return ask_why();
@@ -100,14 +115,10 @@ private:
         done(call_error(*remote_, status, ""), reply_);
     }
 
-    bool may_send_again(const ::grpc::Status& status) {
+    // For another attempt; nobody waits for the result of one that is cancelled.
+    bool has_time() {
         const std::lock_guard lock(mutex_);
-        if (cancelled_ || Clock::now() + delay() >= deadline_) return false;
-        // A deployment that stops says so; or its gRPC has cancelled the call before it saw it.
-        if (status.error_code() == ::grpc::StatusCode::CANCELLED) return true;
-        if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return false;
-        if (has_mark(not_accepted_mark)) return true;
-        return remote_->options.idempotent && attempts_ < remote_->options.max_attempts;
+        return !cancelled_ && Clock::now() + delay() < deadline_;
     }
 
     // Of the call that has just ended.
@@ -115,19 +126,49 @@ private:
         return context_->GetServerTrailingMetadata().count(mark) != 0;
     }
 
+    // Whether it may run twice, and may end better the next time. INTERNAL and UNKNOWN are a proxy's, as of
+    // one whose replica dies under the call: a deployment of ours fails items, no calls, with them.
+    bool may_repeat(const ::grpc::Status& status) const noexcept {
+        if (!remote_->options.idempotent) return false;
+        if (attempts_ >= remote_->options.max_attempts) return false;
+        switch (status.error_code()) {
+            case ::grpc::StatusCode::UNAVAILABLE:
+            case ::grpc::StatusCode::CANCELLED:
+            case ::grpc::StatusCode::INTERNAL:
+            case ::grpc::StatusCode::UNKNOWN:
+                return true;
+            default:
+                return false;
+        }
+    }
+
     // 5 ms, and twice as long each time, up to 160.
     std::chrono::milliseconds delay() const noexcept {
         return std::chrono::milliseconds(5 << std::min<std::size_t>(attempts_ - 1, 5));
     }
 
-    void send_again_later() {
+    void later(void (RemoteCall::*step)()) {
         // An alarm keeps its function, which lets go of both here.
         const auto alarm = std::make_shared<::grpc::Alarm>();
-        alarm->Set(Clock::now() + delay(), [self = shared(), kept = alarm](bool) mutable {
+        alarm->Set(Clock::now() + delay(), [self = shared(), kept = alarm, step](bool) mutable {
             const auto call = std::move(self);
             kept.reset();
-            call->start();
+            (*call.*step)();
         });
+    }
+
+    // Who has cancelled it: a deployment of ours, which has not seen it, or a proxy, which may have?
+    void ask_who() { send(describe_method, true, deadline_, &RemoteCall::on_who); }
+    void on_who(const ::grpc::Status& status) {
+        if (has_time()) {
+            if (has_mark(deployment_mark)) return later(&RemoteCall::start);
+            // Asked on the same connection, or on one that broke.
+            if (is_wordless_cancellation(status) ||
+                status.error_code() == ::grpc::StatusCode::UNAVAILABLE) {
+                return later(&RemoteCall::ask_who);
+            }
+        }
+        done(call_error(*remote_, cancellation_, ""), reply_);
     }
 
     // A call that waits for a connection does not learn why there is none. One that does not wait does, at
@@ -149,6 +190,7 @@ private:
     ::grpc::ByteBuffer reply_;
     std::shared_ptr<const Connection> connection_;  // of the call under way, as context_
     std::size_t attempts_ = 0;
+    ::grpc::Status cancellation_;  // while it is not known who has cancelled
 
     std::mutex mutex_;
     std::shared_ptr<::grpc::ClientContext> context_;  // of the call under way

@@ -68,8 +68,8 @@ public:
     const std::vector<std::string>& addresses() const noexcept { return addresses_; }
 
 private:
-    // Calls that arrive while gRPC shuts down it cancels itself, unseen. By that handles know that they
-    // can send them again; so what was accepted must never be cancelled by it, only given up here.
+    // Calls that arrive while gRPC shuts down it cancels itself, unseen, and handles send them again. So what
+    // was accepted must never be cancelled, only given up here, item by item.
     void drain() {
         const auto end = from_now(options_.drain_timeout);
         std::thread shutdown([this, end] { server_->Shutdown(end + std::chrono::seconds(5)); });

@@ -123,6 +123,13 @@ inline bool is_own_deadline(const ::grpc::Status& status) {
            (what.empty() || what == "Deadline Exceeded");
 }
 
+// What gRPC says where nobody else does: the name of the status, or of the frame that ended the stream.
+inline bool is_wordless_cancellation(const ::grpc::Status& status) {
+    const std::string& what = status.error_message();
+    return status.error_code() == ::grpc::StatusCode::CANCELLED &&
+           (what.empty() || what == "CANCELLED" || what.starts_with("Received RST_STREAM"));
+}
+
 // By what gRPC says, in C++ ("Received message larger than max (9 vs. 5)") and Go, and in Java.
 inline bool is_too_large(const ::grpc::Status& status) {
     const std::string& what = status.error_message();
