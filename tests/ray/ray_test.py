@@ -16,6 +16,9 @@ import tempfile
 import time
 import unittest
 
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
 HERE = pathlib.Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES / "ray_serve"))
@@ -58,6 +61,13 @@ def pids(name):
             if command.read_text().split("\0")[0].endswith(name):
                 found.append(int(command.parent.name))
     return found
+
+
+def keys(value):
+    """Of the dicts in it, at whatever depth."""
+    if isinstance(value, dict):
+        return {key: keys(inner) for key, inner in value.items()}
+    return [keys(inner) for inner in value] if isinstance(value, list) else None
 
 
 def kill(pid):
@@ -216,14 +226,18 @@ class OnRay(unittest.TestCase):
 
     def test_a_killed_replica_costs_others_an_error_that_says_so_and_runs_nothing_twice(self):
         self.deploy(self.application(num_replicas=2))
-        client = self.client("sleep_ms=30")
-        eventually(lambda: len(client.servers()) == 2)
+        # Two calls of each are under way; some of them in the one that dies.
+        clients = [self.client("sleep_ms=30") for _ in range(6)]
+        eventually(lambda: len(clients[0].servers()) == 2)
         kill(self.pids_of_replicas()[0])
-        client.goes_on()
-        report = client.stop()
-        self.assert_each_ended_once(report)
-        self.assertTrue(report["errors"])
-        for error in report["errors"]:
+        for client in clients:
+            client.goes_on()
+        reports = [client.stop() for client in clients]
+        for report in reports:
+            self.assert_each_ended_once(report)
+        errors = [error for report in reports for error in report["errors"]]
+        self.assertTrue(errors)
+        for error in errors:
             self.assertIn(f'the deployment "work" at {self.cluster.address}', error)
             self.assertRegex(error, "[Aa]ctor")
 
@@ -334,6 +348,20 @@ class OnRay(unittest.TestCase):
         errors = self.errors()
         self.assertIn("the deployment cannot be reached", errors)
         self.assertRegex(errors, "unavailable|UNAVAILABLE|not available")
+
+    def test_the_configurations_of_the_examples_are_what_ray_takes(self):
+        on_kubernetes = (EXAMPLES / "kubernetes" / "ray_service.yaml").read_text()
+        (service,) = (
+            document
+            for document in yaml.safe_load_all(on_kubernetes)
+            if document["kind"] == "RayService"
+        )
+        here = (EXAMPLES / "ray_serve" / "serve.yaml").read_text()
+        for text in (here, service["spec"]["serveConfigV2"]):
+            config = yaml.safe_load(text)
+            read = ServeDeploySchema.model_validate(config).model_dump(exclude_unset=True)
+            # What Ray does not know it leaves out, without a word.
+            self.assertEqual(keys(config), keys(read))
 
     def test_nothing_is_left_of_an_application_that_is_deleted(self):
         self.deploy(self.application(num_replicas=2))
