@@ -1,10 +1,11 @@
 """replicas_test.py TEST SERVER CLIENT: what an application sees of replicas that come and go behind one name.
 
-The replicas are processes of remote_server, the application is one of kubernetes_client, each on an address
+The replicas are processes of remote_server, the application is one of remote_client, each on an address
 of its own.
 """
 
 import collections
+import json
 import os
 import sys
 
@@ -40,7 +41,9 @@ class Application:
     def __init__(self, here, *options):
         self.answered = collections.Counter()
         self.failed = []
-        self._pod = here.start(CLIENT, "dns:///work:9000", *options)
+        self._forgotten = collections.Counter()
+        command = [CLIENT, "dns:///work:9000", "callers=32", "sleep_ms=1", *options]
+        self._pod = here.start(*command)
 
     def answered_by(self, *replicas, within=30):
         """Waits until each of them has answered another hundred calls."""
@@ -54,6 +57,7 @@ class Application:
         cluster.until(reached, f"{sorted(goal)} answer calls", within)
 
     def forget(self):
+        self._forgotten += self.answered
         self.answered.clear()
 
     def stop(self):
@@ -63,13 +67,10 @@ class Application:
         assert self._pod.process.wait(timeout=60) == 0
 
     def _read_report(self):
-        while (line := self._pod.line()) != ".":
-            what, rest = line.split(" ", 1)
-            if what == "answered":
-                label, count = rest.rsplit(" ", 1)
-                self.answered[label] += int(count)
-            else:
-                self.failed.append(rest)
+        report = json.loads(self._pod.line())
+        assert report["wrong"] == 0, "a call got the answer of another"
+        self.answered = collections.Counter(report["answered"]) - self._forgotten
+        self.failed = list(report["errors"])
 
 
 def assert_each_ran_once(here, answered):
@@ -157,7 +158,7 @@ def cut_off(here):
 def check_loss(here, lose):
     lost, kept = replicas = [Replica(here, "lost"), Replica(here, "kept")]
     here.publish(*replicas)
-    application = Application(here, "idempotent")
+    application = Application(here, "idempotent=1")
     application.answered_by(*replicas)
     lose(lost)
     application.answered_by(kept)

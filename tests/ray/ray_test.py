@@ -1,6 +1,6 @@
 """ray_test.py SERVER CLIENT: a cluster of two Ray nodes, clients outside of it, and what goes wrong in clusters.
 
-Run it isolated. SERVER is remote_server, the model; CLIENT is ray_client.
+Run it isolated. SERVER is remote_server, the model; CLIENT is remote_client.
 """
 
 import collections
@@ -76,10 +76,10 @@ def kill(pid):
 
 
 class Client:
-    """ray_client, calling without end. `now`: what has become of its calls so far."""
+    """remote_client, calling without end. `now`: what has become of its calls so far."""
 
-    def __init__(self, address, application, *options):
-        command = [CLIENT, address, application, *options]
+    def __init__(self, address, *options):
+        command = [CLIENT, address, *options]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -90,13 +90,16 @@ class Client:
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
+    def answered(self):
+        return sum(self.now["answered"].values())
+
     def goes_on(self, more=300):
         """Until that many calls more have got their result."""
-        target = self.now["answered"] + more
-        eventually(lambda: self.now["answered"] >= target)
+        target = self.answered() + more
+        eventually(lambda: self.answered() >= target)
 
     def servers(self):
-        return set(self.now["batches"])
+        return set(self.now["answered"])
 
     def stop(self):
         """Every call has ended then; nothing hangs."""
@@ -167,7 +170,7 @@ class OnRay(unittest.TestCase):
         )
 
     def client(self, *options, application="work"):
-        client = Client(self.cluster.address, application, *options)
+        client = Client(self.cluster.address, f"application={application}", *options)
         self.addCleanup(client.kill)
         return client
 
@@ -181,14 +184,13 @@ class OnRay(unittest.TestCase):
     def assert_all_answered(self, report):
         self.assertEqual(report["errors"], {})
         self.assertEqual(report["wrong"], 0)
-        self.assertEqual(report["answered"], report["next"] - report["first"])
+        self.assertEqual(sum(report["answered"].values()), report["next"] - report["first"])
 
     def assert_each_ended_once(self, report):
         """In its own result or in an error; and no item was run twice."""
         self.assertEqual(report["wrong"], 0)
-        self.assertEqual(
-            report["answered"] + len(report["failed"]), report["next"] - report["first"]
-        )
+        ended = sum(report["answered"].values()) + len(report["failed"])
+        self.assertEqual(ended, report["next"] - report["first"])
         twice = [item for item, times in self.runs().items() if times > 1]
         self.assertEqual(twice, [])
 

@@ -1,15 +1,17 @@
-// A client of the cluster, for ray_test.py: it calls "work" without end, and tells what became of its calls.
+// An application as a process of its own, for the tests of clusters: it calls "work" without end, and tells what
+// became of its calls.
 //
-//     ray_client ADDRESS APPLICATION [callers=N] [idempotent=1] [timeout_ms=N] [deployment=NAME] [sleep_ms=N]
+//     remote_client ADDRESS [application=NAME, on Ray Serve] [deployment=NAME] [idempotent=1]
+//         [timeout_ms=N] [callers=N] [sleep_ms=N, of each job]
 //
 // Each line on its input is answered by a line of JSON about all calls so far; at its end the client stops,
 // waits for the calls under way, and prints the last one.
-#include "../remote/types.hpp"
+#include "types.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
-#include <asio.hpp>
 #include <atomic>
 #include <batcher.hpp>
 #include <chrono>
@@ -25,14 +27,22 @@
 #include <utility>
 #include <vector>
 
+#if defined(BATCHER_USE_BOOST_ASIO)
+#include <boost/asio.hpp>
+#else
+#include <asio.hpp>
+#endif
+
 namespace {
+
+namespace asio = batching::asio;
 
 using Options = std::map<std::string, std::string>;
 
 Options options_of(int argc, char** argv) {
     Options options{
         {"callers", "64"}, {"timeout_ms", "30000"}, {"deployment", "work"}, {"sleep_ms", "0"}};
-    for (int i = 3; i < argc; ++i) {
+    for (int i = 2; i < argc; ++i) {
         const std::string argument = argv[i];
         const auto equals = argument.find('=');
         options[argument.substr(0, equals)] = argument.substr(equals + 1);
@@ -49,12 +59,25 @@ std::string json_string(const std::string& text) {
     return out + '"';
 }
 
+std::string json_of(std::int64_t number) { return std::to_string(number); }
+std::string json_of(const std::set<std::int64_t>& numbers) {
+    return fmt::format("[{}]", fmt::join(numbers, ", "));
+}
+template <class Value>
+std::string json_object(const std::map<std::string, Value>& fields) {
+    std::string out;
+    for (const auto& [name, value] : fields) {
+        out += fmt::format("{}{}: {}", out.empty() ? "" : ", ", json_string(name), json_of(value));
+    }
+    return '{' + out + '}';
+}
+
 // What became of the calls. Thread safe.
 class Report {
 public:
     void answered(const test::Answer& answer, std::int64_t id) {
         const std::lock_guard lock(mutex_);
-        ++answered_;
+        ++answered_[answer.server];
         if (answer.id != id) ++wrong_;
         batches_[answer.server].insert(answer.batch);
     }
@@ -68,22 +91,15 @@ public:
     // [first, next): the ids that were sent.
     std::string json(std::int64_t first, std::int64_t next) {
         const std::lock_guard lock(mutex_);
-        std::vector<std::string> errors;
-        for (const auto& [error, count] : errors_)
-            errors.push_back(fmt::format("{}: {}", json_string(error), count));
-        std::vector<std::string> batches;
-        for (const auto& [server, numbers] : batches_)
-            batches.push_back(
-                fmt::format("{}: [{}]", json_string(server), fmt::join(numbers, ", ")));
         return fmt::format(
-            R"({{"first": {}, "next": {}, "answered": {}, "wrong": {}, "failed": [{}], "errors": {{{}}}, "batches": {{{}}}}})",
-            first, next, answered_, wrong_, fmt::join(failed_, ", "), fmt::join(errors, ", "),
-            fmt::join(batches, ", "));
+            R"({{"first": {}, "next": {}, "answered": {}, "wrong": {}, "failed": [{}], "errors": {}, "batches": {}}})",
+            first, next, json_object(answered_), wrong_, fmt::join(failed_, ", "),
+            json_object(errors_), json_object(batches_));
     }
 
 private:
     std::mutex mutex_;
-    std::int64_t answered_ = 0;
+    std::map<std::string, std::int64_t> answered_;  // by each server
     std::int64_t wrong_ = 0;
     std::vector<std::int64_t> failed_;
     std::map<std::string, std::int64_t> errors_;
@@ -93,12 +109,12 @@ private:
 
 class Client {
 public:
-    Client(const std::string& address, const std::string& application, const Options& options)
+    Client(const std::string& address, const Options& options)
         : work_(batching::grpc::connect<test::Job, test::Answer>(
               address, options.at("deployment"),
               {.timeout = std::chrono::milliseconds(std::stoi(options.at("timeout_ms"))),
                .idempotent = options.count("idempotent") != 0,
-               .metadata = {{"application", application}}})),
+               .metadata = metadata(options)})),
           sleep_ms_(std::stoi(options.at("sleep_ms"))) {
         for (int i = 0; i < std::stoi(options.at("callers")); ++i)
             asio::co_spawn(context_, keep_calling(), asio::detached);
@@ -117,6 +133,12 @@ public:
     std::string report() { return report_.json(first_, next_); }
 
 private:
+    static std::vector<std::pair<std::string, std::string>> metadata(const Options& options) {
+        const auto application = options.find("application");
+        if (application == options.end()) return {};
+        return {*application};
+    }
+
     asio::awaitable<void> keep_calling() {
         while (!stopping_) {
             const std::int64_t id = next_++;
@@ -159,12 +181,12 @@ void print(const std::string& line) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-    Client client(argv[1], argv[2], options_of(argc, argv));
+    Client client(argc > 1 ? argv[1] : "", options_of(argc, argv));
     for (std::string line; std::getline(std::cin, line);) print(client.report());
     client.stop();
     print(client.report());
     return 0;
 } catch (const std::exception& error) {
-    fmt::print(stderr, "ray_client: {}\n", error.what());
+    fmt::print(stderr, "remote_client: {}\n", error.what());
     return 1;
 }
