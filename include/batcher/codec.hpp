@@ -24,6 +24,7 @@
 #include <fmt/format.h>
 
 #include <batcher/detail/msgpack_check.hpp>
+#include <batcher/detail/msgpack_fits.hpp>
 #include <batcher/detail/msgpack_owns.hpp>
 #include <batcher/detail/msgpack_shape.hpp>
 #include <batcher/error.hpp>
@@ -150,12 +151,12 @@ struct Codec<T> {
         }
         try {
             detail::DecodingZone zone;
-            return to_value(unpack(zone.get(), bytes));
+            const msgpack::object object = unpack(zone.get(), bytes);
+            if (detail::fits<T>(object)) return to_value(object);
         } catch (const msgpack::type_error&) {
-            detail::throw_malformed(bytes, "no MessagePack value", schema());
         } catch (const msgpack::unpack_error&) {
-            detail::throw_malformed(bytes, "no MessagePack value", schema());
         }
+        detail::throw_malformed(bytes, "no MessagePack value", schema());
     }
 
 private:
