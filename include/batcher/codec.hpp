@@ -6,6 +6,8 @@
 //     numbers, strings, vectors, maps, optionals, tuples   as MessagePack; named by their shape: [float]
 //     structs with MSGPACK_DEFINE or MSGPACK_DEFINE_MAP    the same: (int,float) and {"a":int,"b":float}
 //
+// Views and pointers are refused, in fields, too: what is decoded outlives the bytes it is decoded from.
+//
 // For a type of your own, or in another encoding, specialise it:
 //
 //     template <>
@@ -22,6 +24,8 @@
 #include <fmt/format.h>
 
 #include <batcher/detail/msgpack_check.hpp>
+#include <batcher/detail/msgpack_fits.hpp>
+#include <batcher/detail/msgpack_owns.hpp>
 #include <batcher/detail/msgpack_shape.hpp>
 #include <batcher/error.hpp>
 #include <batcher/schema_name.hpp>
@@ -147,12 +151,12 @@ struct Codec<T> {
         }
         try {
             detail::DecodingZone zone;
-            return to_value(unpack(zone.get(), bytes));
+            const msgpack::object object = unpack(zone.get(), bytes);
+            if (detail::fits<T>(object)) return to_value(object);
         } catch (const msgpack::type_error&) {
-            detail::throw_malformed(bytes, "no MessagePack value", schema());
         } catch (const msgpack::unpack_error&) {
-            detail::throw_malformed(bytes, "no MessagePack value", schema());
         }
+        detail::throw_malformed(bytes, "no MessagePack value", schema());
     }
 
 private:
@@ -182,8 +186,9 @@ namespace detail {
 // give it one.
 template <class T>
 consteval void check_codec() {
+    if constexpr (!std::is_void_v<T> && !Encodable<T>) check_owns<T>();
     static_assert(
-        std::is_void_v<T> || Encodable<T>,
+        std::is_void_v<T> || Encodable<T> || !owns<T>,
         "a remote call sends its items and results as bytes, and this type has no codec: make it a "
         "protobuf message, write MSGPACK_DEFINE(...) into it, or specialise batching::Codec");
 }

@@ -1,4 +1,5 @@
 // Fuzzes the MessagePack codec: a value that is read is written and read again as the same bytes.
+#include <array>
 #include <batcher/codec.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace {
@@ -20,6 +22,14 @@ struct Everything {
     std::map<std::string, std::vector<std::optional<std::int64_t>>> map = {};
     std::vector<Everything> children = {};
     MSGPACK_DEFINE(number, real, flag, text, bytes, map, children)
+};
+
+struct Fixed {
+    std::array<char, 40> text = {};
+    std::array<unsigned char, 40> bytes = {};
+    std::array<std::string, 3> strings = {};
+    double matrix[2][2] = {};
+    MSGPACK_DEFINE_MAP(text, bytes, strings, matrix)
 };
 
 template <class T>
@@ -43,5 +53,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check<Everything>(bytes);
     check<std::vector<std::vector<int>>>(bytes);
     check<std::string>(bytes);
+    check<Fixed>(bytes);
+    check<std::array<char, 40>>(bytes);
+    check<std::tuple<int, std::array<float, 3>>>(bytes);
     return 0;
 }

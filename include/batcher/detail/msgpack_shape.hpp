@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <batcher/detail/msgpack_owns.hpp>
 #include <batcher/schema_name.hpp>
 #include <concepts>
 #include <cstddef>
@@ -41,6 +42,7 @@ struct Shape {
 
 template <class T>
 void describe(ShapeText& out) {
+    check_owns<T>();
     if constexpr (!schema_name<T>.empty()) {
         out.text += schema_name<T>;
     } else {
@@ -168,6 +170,7 @@ public:
         } else if constexpr (Packable<T>) {
             describe<T>(out_);
         } else {
+            check_owns<T>();
             out_.text += '*';  // packed by an adaptor of the user's that has no schema_name
         }
         if (--left_ == 0) {
