@@ -12,9 +12,10 @@ import sys
 import tempfile
 import time
 
-from processes import ask, free_port, running, wait_for
-
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))  # also where Python is isolated
+from processes import ask, free_port, running, wait_for  # noqa: E402
+
 DIGITS = HERE.parent / "digits" / "digits.csv"
 
 
