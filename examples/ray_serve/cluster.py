@@ -96,9 +96,12 @@ class Cluster:
         """As `serve deploy`; returns when every application runs, and the proxy knows it."""
         self._grpc_port = config["grpc_options"]["port"]
         config = {**config, "http_options": {"host": HOST, "port": self._http_port}}
-        self._ask("/api/serve/applications/", "PUT", config)
         names = {application["name"] for application in config["applications"]}
-        wait_for("What was deployed", lambda: self._run(names), self._nodes[0].process, seconds)
+        begin = time.time()
+        self._ask("/api/serve/applications/", "PUT", config)
+        wait_for(
+            "What was deployed", lambda: self._run(names, begin), self._nodes[0].process, seconds
+        )
 
     @property
     def address(self):
@@ -146,8 +149,13 @@ class Cluster:
             return 0
         return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
 
-    def _run(self, names):
-        applications = self.applications()
+    def _run(self, names, begin):
+        """Those of this deployment, not those that they replace."""
+        applications = {
+            name: application
+            for name, application in self.applications().items()
+            if application["last_deployed_time_s"] >= begin
+        }
         for name in names & applications.keys():
             if applications[name]["status"] == "DEPLOY_FAILED":
                 raise RuntimeError(f"{name} is not deployed: {reasons(applications[name])}")
