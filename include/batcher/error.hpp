@@ -64,8 +64,15 @@ inline const std::error_category& error_category() noexcept {
         }
     };
     // Never destroyed: handles of static storage duration may still fail their calls after main.
-    static const auto& category = *new Category;
-    return category;
+    union Kept {
+        Category category{};
+        Kept() noexcept {}
+        Kept(const Kept&) = delete;
+        Kept& operator=(const Kept&) = delete;
+        ~Kept() {}
+    };
+    static const Kept kept;
+    return kept.category;
 }
 
 inline std::error_code make_error_code(errc value) noexcept {
