@@ -11,6 +11,7 @@
 #include <atomic>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -33,15 +34,14 @@ public:
         instance().bury(std::move(channel));
     }
 
-    // Once a channel is made: then its thread ends before what gRPC and OpenSSL clean up at exit.
-    static void join_at_exit() {
-        struct AtExit {
-            AtExit() = default;
-            AtExit(const AtExit&) = delete;
-            AtExit& operator=(const AtExit&) = delete;
-            ~AtExit() { instance().close(); }
-        };
-        static const AtExit at_exit;
+    // Once a channel is made, or a server with TLS: then its thread ends before gRPC and OpenSSL clean up at
+    // exit. OpenSSL, which comes with the first that has TLS, frees what belongs to gRPC's threads: those
+    // must not end after that, as they do when their last channel goes.
+    static void join_at_exit(bool tls) {
+        const auto close = [] { instance().close(); };
+        [[maybe_unused]] static const int with_first = std::atexit(close);
+        if (!tls) return;
+        [[maybe_unused]] static const int with_first_tls = std::atexit(close);
     }
 
 private:
@@ -131,7 +131,7 @@ struct Connection {
         : channel(::grpc::CreateCustomChannel(address, credentials(options.tls),
                                               channel_arguments(options, pings))),
           stub(std::make_unique<::grpc::GenericStub>(channel)) {
-        Undertaker::join_at_exit();
+        Undertaker::join_at_exit(options.tls.has_value());
     }
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;

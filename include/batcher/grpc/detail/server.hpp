@@ -11,6 +11,7 @@
 #include <batcher/grpc/deploy_options.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/reflection.hpp>
+#include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/service.hpp>
 #include <batcher/grpc/detail/stop_signal.hpp>
 #include <batcher/grpc/detail/unix_socket.hpp>
@@ -93,6 +94,7 @@ private:
         }
         builder.RegisterService(&service_);
         server_ = builder.BuildAndStart();
+        Undertaker::join_at_exit(options_.tls.has_value());
         for (std::size_t i = 0; i < addresses_.size(); ++i) {
             if (!server_ || ports[i] == 0) fail(i, ports);
             name_port(addresses_[i], ports[i]);
