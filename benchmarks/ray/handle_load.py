@@ -10,7 +10,7 @@ from ray import serve
 
 
 async def keep_calling(scorer, latencies, begin, end, item):
-    expected = float(item.sum() * item.size * (item.size - 1) / 2 / 64 / item.size)
+    expected = float(item[0]) * sum(range(64)) / 64  # by the weights of models.py
     asked = time.perf_counter()
     while asked < end:
         score = await scorer.score.remote(item)
