@@ -177,6 +177,19 @@ class OnRay(unittest.TestCase):
     def pids_of_replicas(self, application="work"):
         return [replica["pid"] for replica in self.cluster.replicas(application)]
 
+    def programs(self):
+        """The servers beside the replicas that run, by their process ids."""
+        replicas = self.pids_of_replicas()
+        servers = set(pids("remote_server"))
+        beside = [p for replica in replicas for p in children(replica) if p in servers]
+        self.assertEqual(len(beside), len(replicas))
+        return beside
+
+    def wait_until_all_answer(self, client):
+        """Those, as the proxy may still know only the ones that they have replaced."""
+        programs = set(map(str, self.programs()))
+        eventually(lambda: programs <= client.servers())
+
     def runs(self):
         """How often each item was run, by all replicas."""
         return collections.Counter(map(int, self.ran.read_text().split()))
@@ -220,17 +233,19 @@ class OnRay(unittest.TestCase):
     def test_a_killed_replica_costs_no_call_of_an_idempotent_handle(self):
         self.deploy(self.application(num_replicas=2))
         client = self.client("idempotent=1", "sleep_ms=30")
-        eventually(lambda: len(client.servers()) == 2)
+        self.wait_until_all_answer(client)
+        before = client.servers()
         kill(self.pids_of_replicas()[0])
         client.goes_on()
-        eventually(lambda: len(client.servers()) == 3)  # Ray has started another one
+        eventually(lambda: client.servers() - before)  # Ray has started another one
         self.assert_all_answered(client.stop())
 
     def test_a_killed_replica_costs_others_an_error_that_says_so_and_runs_nothing_twice(self):
         self.deploy(self.application(num_replicas=2))
         # Two calls of each are under way; some of them in the one that dies.
         clients = [self.client("sleep_ms=30") for _ in range(6)]
-        eventually(lambda: len(clients[0].servers()) == 2)
+        for client in clients:
+            self.wait_until_all_answer(client)
         kill(self.pids_of_replicas()[0])
         for client in clients:
             client.goes_on()
@@ -246,33 +261,36 @@ class OnRay(unittest.TestCase):
     def test_a_program_that_dies_is_started_again_beside_its_replica(self):
         self.deploy(self.application(num_replicas=1))
         client = self.client("idempotent=1")
-        client.goes_on()
+        self.wait_until_all_answer(client)
+        before = client.servers()
         replicas = self.pids_of_replicas()
-        (server,) = client.servers()
-        kill(int(server))
-        eventually(lambda: len(client.servers()) == 2)
+        (server,) = self.programs()
+        kill(server)
+        eventually(lambda: client.servers() - before)
         self.assert_all_answered(client.stop())
         self.assertEqual(self.pids_of_replicas(), replicas)
 
     def test_a_frozen_program_is_replaced(self):
         self.deploy(self.application(num_replicas=1))
         client = self.client("idempotent=1")
-        client.goes_on()
-        (server,) = client.servers()
-        os.kill(int(server), signal.SIGSTOP)
-        eventually(lambda: len(client.servers()) == 2, seconds=120)
+        self.wait_until_all_answer(client)
+        before = client.servers()
+        (server,) = self.programs()
+        os.kill(server, signal.SIGSTOP)
+        eventually(lambda: client.servers() - before, seconds=120)
         self.assert_all_answered(client.stop())
-        self.assertNotIn(int(server), pids("remote_server"))
+        self.assertNotIn(server, pids("remote_server"))
 
     def test_a_killed_node_costs_no_call_of_an_idempotent_handle(self):
         self.deploy(self.application(num_replicas=2, max_replicas_per_node=1))
         client = self.client("idempotent=1", "sleep_ms=30")
-        eventually(lambda: len(client.servers()) == 2)
+        self.wait_until_all_answer(client)
+        before = client.servers()
         for process in children(self.second_node.process.pid):
             kill(process)
         client.goes_on(1000)
         type(self).second_node = self.cluster.add_node()
-        eventually(lambda: len(client.servers()) == 3)
+        eventually(lambda: client.servers() - before)
         self.assert_all_answered(client.stop())
 
     def test_ray_adds_a_replica_under_load(self):
@@ -287,14 +305,15 @@ class OnRay(unittest.TestCase):
         self.deploy(self.application(autoscaling_config=scaling))
         self.assertEqual(len(self.pids_of_replicas()), 1)
         client, other = self.client(), self.client()
-        eventually(lambda: len(client.servers()) == 2, seconds=120)
+        eventually(lambda: len(self.pids_of_replicas()) == 2, seconds=120)
+        self.wait_until_all_answer(client)
         self.assert_all_answered(client.stop())
         self.assert_all_answered(other.stop())
 
     def test_a_redeploy_under_load_costs_no_call(self):
         self.deploy(self.application(num_replicas=2))
         client = self.client()
-        eventually(lambda: len(client.servers()) == 2)
+        self.wait_until_all_answer(client)
         old = client.servers()
         self.deploy(self.application(num_replicas=2, version="2"))
         eventually(lambda: len(client.servers() - old) == 2)

@@ -123,6 +123,31 @@ TEST_CASE("a deployment that gets SIGTERM finishes what it has accepted, and exi
     CHECK(server.wait() == 0);
 }
 
+// timeout(1) sends it twice, to its child and to the process group, and some init systems do.
+TEST_CASE("a deployment that gets SIGTERM again while it drains drains all the same") {
+    const Directory directory;
+    Process server({"listen=127.0.0.1:0", "log=" + directory.file("log")});
+    auto work = rpc::connect<Job, Answer>(server.address(), "work");
+    auto running = work.async_process(Job{1, "", 300}, aio::use_future);
+    REQUIRE(eventually([&] { return runs_in(directory.file("log")).count(1) == 1; }));
+    while (running.wait_for(1ms) != std::future_status::ready) server.signal(SIGTERM);
+    CHECK(running.get().id == 1);
+    CHECK(server.wait() == 0);
+}
+
+TEST_CASE("a second SIGINT does what it always did, also while a deployment drains") {
+    const Directory directory;
+    Process server({"listen=127.0.0.1:0", "log=" + directory.file("log")});
+    auto work = rpc::connect<Job, Answer>(server.address(), "work", {.timeout = 3s});
+    auto running = work.async_process(Job{1, "", 30'000}, aio::use_future);
+    REQUIRE(eventually([&] { return runs_in(directory.file("log")).count(1) == 1; }));
+    REQUIRE(eventually([&] {
+        server.signal(SIGINT);
+        return running.wait_for(1ms) == std::future_status::ready;
+    }));
+    CHECK(server.wait() == 128 + SIGINT);
+}
+
 TEST_CASE("a deployment that gets SIGINT exits with 0, too") {
     Process server({"listen=127.0.0.1:0"});
     server.signal(SIGINT);
@@ -216,6 +241,7 @@ TEST_CASE("a replica that freezes is found out, and its calls go to the other") 
     const Process a({"listen=127.0.0.1:0", "label=a"});
     const Process b({"listen=127.0.0.1:0", "label=b"});
     auto work = rpc::connect<Job, Answer>(both(a, b), "work", {.idempotent = true});
+    CHECK(call(work, Job{-1}).value.has_value());  // only those who have answered are asked
     Load load(work);
     REQUIRE(eventually([&] { return load.answered_by("a") && load.answered_by("b"); }));
     a.signal(SIGSTOP);

@@ -69,6 +69,16 @@ TEST_CASE("with TLS a handle trusts its own authorities only") {
     CHECK(call(open, 1).error.has_value());
 }
 
+TEST_CASE("PEM files are read once, by connect()") {
+    auto directory = std::make_unique<Directory>();
+    const Authority ours(*directory, "ours");
+    rpc::Tls server = ours.issue("server");
+    const Deployed deployed(at_once, {.tls = server});
+    auto handle = deployed.connect({.tls = server});
+    directory.reset();
+    for (int i = 0; i < 3; ++i) CHECK(handle.process(21).get() == 42);
+}
+
 TEST_CASE("with mutual TLS a deployment answers the clients of its authorities only") {
     const Directory directory;
     const Authority ours(directory, "ours");

@@ -40,9 +40,9 @@ public:
     // stop().
     ~Deployment() = default;
 
-    // Blocks until SIGINT, SIGTERM or stop(), then stops. Signals that come earlier do what they always
-    // did, and so does a second one; a program that blocks them before it starts any thread loses none, as
-    // they are unblocked here.
+    // Blocks until SIGINT, SIGTERM or stop(), then stops. While it does, SIGINT does what it always did, and
+    // SIGTERM nothing. Signals that come before this do what they always did; a program that blocks them
+    // before it starts any thread loses none, as they are unblocked here.
     void wait() { server_->wait(); }
 
     // Returns when nothing runs any more. May be called often; not by a batch function of its own.

@@ -30,7 +30,8 @@ struct Tls {
 
 // How soon a silent peer is found out: after `interval` without a sign of life it is asked, and given up
 // if it has not answered within `timeout`. An interval of 0: never. gRPC asks once a second at most, and a
-// handle only what has once answered as a deployment of this library: other servers hang up when asked.
+// handle only what has once answered as a deployment of this library: other servers hang up when asked. So
+// calls that a handle sent before its first answer are not watched; their timeout ends them.
 struct Keepalive {
     std::chrono::milliseconds interval = std::chrono::seconds(1);
     std::chrono::milliseconds timeout = std::chrono::seconds(1);

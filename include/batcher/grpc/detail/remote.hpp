@@ -89,7 +89,8 @@ private:
     bool closed_ = false;
 };
 
-inline std::shared_ptr<::grpc::ChannelCredentials> credentials(const std::optional<Tls>& tls) {
+inline std::shared_ptr<::grpc::ChannelCredentials> channel_credentials(
+    const std::optional<Tls>& tls) {
     if (!tls) return ::grpc::InsecureChannelCredentials();
     ::grpc::SslCredentialsOptions pem;
     pem.pem_root_certs = read_pem(tls->root_certificates);
@@ -127,8 +128,10 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options,
 
 // A channel, and what calls go through.
 struct Connection {
-    Connection(const std::string& address, const ConnectOptions& options, bool pings)
-        : channel(::grpc::CreateCustomChannel(address, credentials(options.tls),
+    Connection(const std::string& address,
+               const std::shared_ptr<::grpc::ChannelCredentials>& credentials,
+               const ConnectOptions& options, bool pings)
+        : channel(::grpc::CreateCustomChannel(address, credentials,
                                               channel_arguments(options, pings))),
           stub(std::make_unique<::grpc::GenericStub>(channel)) {
         Undertaker::join_at_exit(options.tls.has_value());
@@ -154,8 +157,9 @@ public:
           deployment(std::move(name)),
           schema(std::move(types)),
           options(std::move(how)),
+          credentials_(channel_credentials(options.tls)),
           pings_(options.keepalive.interval.count() <= 0),  // never: as if it were done
-          connection_(std::make_shared<const Connection>(address, options, false)) {}
+          connection_(connect(false)) {}
     Remote(const Remote&) = delete;
     Remote& operator=(const Remote&) = delete;
     ~Remote() = default;
@@ -166,12 +170,12 @@ public:
         return connection_;
     }
 
-    // Calls from now on go through a connection that is pinged.
+    // Calls from now on go through a connection that is pinged. They wait while it is made: one more that goes
+    // through the other might be with a server that freezes.
     void ping() {
-        if (pings_.exchange(true)) return;
-        auto pinged = std::make_shared<const Connection>(address, options, true);
         const std::lock_guard lock(mutex_);
-        connection_.swap(pinged);
+        if (pings_.exchange(true)) return;
+        connection_ = connect(true);
     }
     bool pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
 
@@ -186,6 +190,11 @@ public:
     const ConnectOptions options;
 
 private:
+    std::shared_ptr<const Connection> connect(bool pings) const {
+        return std::make_shared<const Connection>(address, credentials_, options, pings);
+    }
+
+    const std::shared_ptr<::grpc::ChannelCredentials> credentials_;
     std::atomic<bool> pings_;
     mutable std::mutex mutex_;
     std::shared_ptr<const Connection> connection_;

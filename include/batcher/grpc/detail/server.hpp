@@ -53,8 +53,7 @@ public:
     ~Server() { stop(); }
 
     void wait() {
-        signal_.wait();
-        stop();
+        signal_.wait([this] { stop(); });
     }
 
     void stop() {

@@ -1,7 +1,8 @@
 // StopSignal: blocks a thread until the process is told to end, or until another thread says so.
 //
-// The handlers stand only meanwhile; then those from before are back, so that a second signal does what it
-// always did.
+// Then SIGINT does at once what it did before, so that a second Ctrl-C ends a program that takes too long. A
+// second SIGTERM does nothing until the end is over: timeout(1), for one, sends it to its child and to the
+// process group, and that must not cost what was accepted.
 #pragma once
 
 #include <batcher/detail/asio.hpp>
@@ -17,22 +18,31 @@ namespace batching::grpc::detail {
 
 class StopSignal {
 public:
-    // Returns at SIGINT, at SIGTERM, or once stop() was called, if only before.
-    void wait() {
-        const Restored interrupt(SIGINT);
-        const Restored terminate(SIGTERM);
-        asio::signal_set signals(context_, SIGINT, SIGTERM);
-        signals.async_wait([this](const batching::detail::error_code& error, int) {
-            if (!error) context_.stop();
-        });
+    // Calls `end` at SIGINT, at SIGTERM, or once stop() was called, if only before.
+    template <class End>
+    void wait(End end) {
+        const Restored before(SIGTERM);
+        asio::signal_set terminate(context_, SIGTERM);
         const Unblocked unblocked;
-        context_.run();
+        await_first(terminate);
+        end();
     }
 
     // Any thread.
     void stop() { context_.stop(); }
 
 private:
+    void await_first(asio::signal_set& terminate) {
+        const Restored before(SIGINT);
+        asio::signal_set interrupt(context_, SIGINT);
+        for (auto* const signals : {&terminate, &interrupt}) {
+            signals->async_wait([this](const batching::detail::error_code& error, int) {
+                if (!error) context_.stop();
+            });
+        }
+        context_.run();
+    }
+
     // Asio would leave the default action behind.
     class Restored {
     public:
