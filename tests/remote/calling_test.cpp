@@ -254,6 +254,45 @@ TEST_CASE(
     CHECK(deployed.model.stats().cancelled == 1);
 }
 
+TEST_CASE("a batch that is ready runs on arrival if that is asked for, and else on the worker") {
+    std::thread::id ran;
+    batching::Batcher<int, int> model(
+        [&](std::vector<int> items) {
+            ran = std::this_thread::get_id();
+            return items;
+        },
+        at_once);
+    CHECK(model.process(1).get() == 1);
+    const std::thread::id worker = ran;
+    for (const bool on_arrival : {false, true}) {
+        const auto deployment =
+            rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = on_arrival}, "model", model);
+        auto handle = rpc::connect<int, int>(deployment.address(), "model");
+        CHECK(handle.process(1).get() == 1);
+        CHECK((ran != worker) == on_arrival);
+    }
+}
+
+TEST_CASE("while a function runs on arrival, the deployment goes on reading") {
+    Doubling slow;
+    Doubling quick;
+    batching::Batcher<int, int> held(slow.function(), at_once);
+    batching::Batcher<int, int> free(quick.function(), at_once);
+    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = true}, "held",
+                                        held, "free", free);
+    auto to_held = rpc::connect<int, int>(deployment.address(), "held");
+    auto to_free = rpc::connect<int, int>(deployment.address(), "free");
+    slow.hold();
+    auto first = to_held.async_process(1, aio::use_future);
+    REQUIRE(slow.called(1));
+    for (int i = 0; i < 20; ++i) CHECK(to_free.process(i).get() == 2 * i);
+    auto second = to_held.async_process(2, aio::use_future);
+    REQUIRE(eventually([&] { return held.stats().waiting == 1; }));
+    slow.release();
+    CHECK(first.get() == 2);
+    CHECK(second.get() == 4);
+}
+
 TEST_CASE("when all callers of a remote call have gone, its items leave the deployment's queue") {
     Deployed deployed({.max_batch_size = 8, .batch_timeout = batching::no_timeout});
     auto handle = deployed.connect();

@@ -6,12 +6,14 @@
 #include <batcher/detail/process_each.hpp>
 
 #include <algorithm>
+#include <future>
 #include <optional>
 #include <thread>
 #include <variant>
 
 using namespace test;
 using batching::errc;
+using batching::detail::Thread;
 
 namespace {
 
@@ -31,10 +33,10 @@ public:
     using Base::reserve;
     using Base::submit;
 
-    void submit(const std::vector<int>& items) {
+    void submit(const std::vector<int>& items, Thread thread = Thread::kept) {
         reserve(items.size());
         for (const int item : items) add(item);
-        submit();
+        submit(thread);
     }
 
     int ended() const { return ended_; }
@@ -293,6 +295,127 @@ TEST_CASE("when the execution context goes, each item is aborted") {
     Each<int> late(batcher);
     late.submit({4});
     CHECK(late.replies()[0].failed_with(errc::closed));
+}
+
+// Doubles, and remembers on which threads.
+struct OnThreads {
+    std::vector<std::thread::id> seen;
+
+    auto doubling() {
+        return [this](std::vector<int> items) {
+            seen.push_back(std::this_thread::get_id());
+            for (int& item : items) item *= 2;
+            return items;
+        };
+    }
+};
+
+TEST_CASE("a thread that is lent runs the batch that is ready with its items, and no other") {
+    OnThreads threads;
+    batching::Batcher<int, int> batcher(threads.doubling(),
+                                        {.max_batch_size = 2, .batch_timeout = 0ns});
+    Each<int> one(batcher);
+    one.submit({1}, Thread::lent);
+    CHECK(one.ended() == 1);
+    CHECK(one.values() == Values{2});
+
+    Each<int> many(batcher);
+    many.submit({1, 2, 3}, Thread::lent);
+    many.wait();
+    CHECK(many.values() == Values{2, 4, 6});
+
+    Each<int> kept(batcher);
+    kept.submit({1});
+    kept.wait();
+    const auto here = std::this_thread::get_id();
+    REQUIRE(threads.seen.size() == 4);
+    CHECK(threads.seen[0] == here);
+    CHECK(threads.seen[1] == here);
+    CHECK(threads.seen[2] != here);
+    CHECK(threads.seen[3] == threads.seen[2]);
+}
+
+TEST_CASE("a batch that waits does so also for a thread that is lent") {
+    OnThreads threads;
+    batching::Batcher<int, int> batcher(threads.doubling(), when_flushed);
+    Each<int> each(batcher);
+    each.submit({1}, Thread::lent);
+    CHECK(each.ended() == 0);
+    batcher.flush();
+    each.wait();
+    CHECK(threads.seen.at(0) != std::this_thread::get_id());
+}
+
+TEST_CASE("a Batcher on an executor runs its batches there, whoever lends a thread") {
+    aio::io_context context;
+    Batches batches;
+    batching::Batcher<int, int> batcher(context, batches.doubling(), {.batch_timeout = 0ns});
+    Each<int> each(batcher);
+    each.submit({1}, Thread::lent);
+    CHECK(each.ended() == 0);
+    settle(context);
+    CHECK(each.values() == Values{2});
+}
+
+TEST_CASE("a batch function that throws on a thread that is lent fails its items only") {
+    batching::Batcher<int, void> batcher(
+        [](const std::vector<int>&) { throw std::runtime_error("broken"); },
+        {.batch_timeout = 0ns});
+    Each<void> each(batcher);
+    each.submit({1, 2}, Thread::lent);
+    REQUIRE(each.ended() == 1);
+    for (const auto& reply : each.replies()) CHECK(reply.sentence() == "broken");
+}
+
+TEST_CASE("callers whose batch runs on a thread that is lent resume on the worker") {
+    OnThreads threads;
+    batching::Batcher<int, int> batcher(
+        threads.doubling(), {.max_batch_size = 2, .batch_timeout = batching::no_timeout});
+    std::promise<std::thread::id> resumed;
+    const auto caller = [](batching::Batcher<int, int>& to, auto& promise) -> Detached {
+        co_await to.process(1);
+        promise.set_value(std::this_thread::get_id());
+    };
+    caller(batcher, resumed);
+    Each<int> each(batcher);
+    each.submit({2}, Thread::lent);
+    CHECK(each.ended() == 1);
+    CHECK(resumed.get_future().get() != std::this_thread::get_id());
+    CHECK(threads.seen == std::vector{std::this_thread::get_id()});
+}
+
+TEST_CASE("threads may be lent, and callers call, all at the same time") {
+    std::atomic<int> running{0};
+    std::atomic<int> together{0};
+    batching::Batcher<int, int> batcher(
+        [&](std::vector<int> items) {
+            if (++running != 1) ++together;
+            for (int& item : items) item *= 2;
+            --running;
+            return items;
+        },
+        {.max_batch_size = 4, .batch_timeout = 0ns});
+    std::atomic<int> wrong{0};
+    const auto lend = [&] {
+        for (int i = 0; i < 2000; ++i) {
+            Each<int> each(batcher);
+            each.submit({i, i + 1, i + 2}, Thread::lent);
+            each.wait();
+            if (each.values() != Values{2 * i, 2 * i + 2, 2 * i + 4}) ++wrong;
+        }
+    };
+    const auto block = [&] {
+        for (int i = 0; i < 2000; ++i) wrong += batcher.process(i).get() != 2 * i;
+    };
+    std::vector<std::thread> all;
+    for (int i = 0; i < 2; ++i) {
+        all.emplace_back(lend);
+        all.emplace_back(block);
+    }
+    for (auto& thread : all) thread.join();
+    CHECK(wrong == 0);
+    CHECK(together == 0);  // one slot: never two batches at a time
+    CHECK(batcher.stats().completed == 4 * 2000 * 2);
 }
 
 TEST_CASE("items may be cancelled at the moment that they are handed back") {

@@ -41,6 +41,9 @@ namespace batching::detail {
 
 enum class Admission : std::uint8_t { accepted, overloaded, closed };
 
+// Whether a thread that hands items in may be used to run the batch that is ready with them.
+enum class Thread : std::uint8_t { kept, lent };
+
 inline std::exception_ptr operation_aborted() {
     return std::make_exception_ptr(system_error(asio::error::operation_aborted));
 }
@@ -52,11 +55,13 @@ public:
     using slot_type = Slot<In, Out, Clock>;
     using time_point = typename Clock::time_point;
 
+    enum class Where : std::uint8_t { on_executor, elsewhere };
+
     // Told once how a batch ended. If it never is, the function was destroyed before its end.
     class Done {
     public:
-        Done(std::shared_ptr<Engine> engine, slot_type& slot) noexcept
-            : engine_(std::move(engine)), slot_(&slot) {}
+        Done(std::shared_ptr<Engine> engine, slot_type& slot, Where where) noexcept
+            : engine_(std::move(engine)), slot_(&slot), where_(where) {}
         Done(Done&&) noexcept = default;
         Done& operator=(Done&&) = delete;
         ~Done() {
@@ -64,7 +69,7 @@ public:
         }
         void operator()(Outcome<Out> outcome) {
             const auto engine = std::move(engine_);
-            engine->finish(*slot_, std::move(outcome), Where::on_executor);
+            engine->finish(*slot_, std::move(outcome), where_);
         }
         // The same from a thread that is none of the executor's.
         void from_any_thread(Outcome<Out> outcome) {
@@ -76,6 +81,7 @@ public:
     private:
         std::shared_ptr<Engine> engine_;
         slot_type* slot_;
+        Where where_;
     };
 
     // `context_owner` keeps the context of an owned worker alive; else it is null.
@@ -101,12 +107,14 @@ public:
     static time_point now() { return BurstClock<Clock>::now(); }
 
     // Hands in `count` items, linked by `next` from the newest to the oldest, all queued at one time. If
-    // accepted, the items and this engine may be gone when it returns.
-    Admission submit(item_type& newest, item_type& oldest, std::size_t count) {
+    // accepted, the items and this engine may be gone when it returns. A thread that is lent runs a batch that
+    // can start at once, if the executor is a worker of the Batcher's own: that spares waking it.
+    Admission submit(item_type& newest, item_type& oldest, std::size_t count,
+                     Thread thread = Thread::kept) {
         if (max_queue_size_ == no_limit && intake_.push_quietly(newest, oldest, count)) [[likely]] {
             return Admission::accepted;
         }
-        return submit_and_look(newest, oldest, count);
+        return submit_and_look(newest, oldest, count, thread);
     }
 
     // How many more items may wait at this moment.
@@ -272,8 +280,6 @@ private:
         std::shared_ptr<Delivery> drained;
         std::vector<BatchId> unwanted;
     };
-    enum class Where : std::uint8_t { on_executor, elsewhere };
-
     using scheduler_type = Scheduler<item_type, Clock>;
     using timer_type =
         asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, asio::any_io_executor>;
@@ -307,7 +313,7 @@ private:
     }
 
     BATCHER_NOINLINE Admission submit_and_look(item_type& newest, item_type& oldest,
-                                               std::size_t count) {
+                                               std::size_t count, Thread thread) {
         if (!admit(count)) {
             return intake_.closed() ? Admission::closed : Admission::overloaded;
         }
@@ -318,7 +324,7 @@ private:
             now = Clock::now();
             if (count == 1) newest.queued_at = now;  // the one that the timer is armed for
         });
-        if (pushed == Pushed::signal) self->look(now);
+        if (pushed == Pushed::signal) self->look(now, thread);
         if (pushed != Pushed::closed) return Admission::accepted;
         dismiss(count);
         return Admission::closed;
@@ -326,11 +332,15 @@ private:
 
     // ---- the pass that follows every event ------------------------------------------------------------
 
-    void look(time_point now) {
+    void look(time_point now, Thread thread = Thread::kept) {
         std::unique_lock lock(mutex_);
         Actions todo = advance(now);
         lock.unlock();
-        perform(todo);
+        if (thread == Thread::lent && context_owner_ != nullptr && !runs_elsewhere_) {
+            perform_and_run(todo, Where::elsewhere);
+        } else {
+            perform(todo);
+        }
     }
 
     Actions advance(time_point now) {
@@ -365,6 +375,14 @@ private:
         start(todo);
         if (todo.drained) send(shared_from_this(), todo.drained);
         for (const BatchId& batch : todo.unwanted) invoker_->unwanted(batch);
+    }
+
+    // On a thread where a batch can start right here.
+    void perform_and_run(Actions& todo, Where where) {
+        slot_type* const first = todo.start;
+        if (first != nullptr) todo.start = first->next;
+        perform(todo);
+        if (first != nullptr) run(*first, where);
     }
 
     void start(Actions& todo) {
@@ -407,16 +425,13 @@ private:
         });
     }
 
-    // Runs on the executor, so that a batch can start right here.
+    // Runs on the executor.
     void on_timer() {
         std::unique_lock lock(mutex_);
         armed_for_.reset();
         Actions todo = advance(Clock::now());
         lock.unlock();
-        slot_type* first = todo.start;
-        if (first != nullptr) todo.start = first->next;
-        perform(todo);
-        if (first != nullptr) run(*first);
+        perform_and_run(todo, Where::on_executor);
     }
 
     void rest_locked() {
@@ -434,7 +449,7 @@ private:
     // values that can be moved with the lock held, that is, without running user code.
     static constexpr bool forms_early = std::is_trivially_copyable_v<In>;
 
-    void run(slot_type& slot) {
+    void run(slot_type& slot, Where where = Where::on_executor) {
         std::unique_lock lock(mutex_);
         const time_point now = Clock::now();
         Actions todo;
@@ -453,9 +468,9 @@ private:
         const std::exception_ptr error = load(slot);
         if (error || slot.inputs.empty()) {
             runs_elsewhere_ ? finish_elsewhere(slot, Outcome<Out>(error))
-                            : finish(slot, Outcome<Out>(error), Where::on_executor);
+                            : finish(slot, Outcome<Out>(error), where);
         } else {
-            invoker_->invoke(executor_, slot.index, slot.inputs, Done(shared(), slot));
+            invoker_->invoke(executor_, slot.index, slot.inputs, Done(shared(), slot, where));
         }
     }
 

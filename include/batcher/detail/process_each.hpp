@@ -50,9 +50,9 @@ protected:
     std::size_t size() const noexcept { return made_ + failed_.size(); }
 
     // Hands all items in. May call done() before it returns; this object must still live then.
-    void submit() {
+    void submit(Thread thread = Thread::kept) {
         left_.store(made_ + 1, std::memory_order_relaxed);  // one for this function
-        const std::size_t accepted = submit_some();
+        const std::size_t accepted = submit_some(thread);
         for (std::size_t i = accepted; i < made_; ++i) parts_.get()[i].error = refused_;
         settle(made_ - accepted + 1);
     }
@@ -137,13 +137,13 @@ private:
     };
 
     // The first ones, as many as fit: how many were accepted.
-    std::size_t submit_some() {
+    std::size_t submit_some(Thread thread) {
         Part* const parts = parts_.get();
         const auto now = engine_type::now();
         std::size_t count = made_;
         while (count != 0) {
             link(count, now);
-            const Admission admission = engine_->submit(parts[count - 1], parts[0], count);
+            const Admission admission = engine_->submit(parts[count - 1], parts[0], count, thread);
             if (admission == Admission::accepted) break;
             for (std::size_t i = 0; i < count; ++i) parts[i].life(Life::done);
             // Another call may have taken the room; then there is less of it each time.

@@ -131,8 +131,8 @@ struct Connection {
     Connection(const std::string& address,
                const std::shared_ptr<::grpc::ChannelCredentials>& credentials,
                const ConnectOptions& options, bool pings)
-        : channel(::grpc::CreateCustomChannel(address, credentials,
-                                              channel_arguments(options, pings))),
+        : channel(
+              ::grpc::CreateCustomChannel(address, credentials, channel_arguments(options, pings))),
           stub(std::make_unique<::grpc::GenericStub>(channel)) {
         Undertaker::join_at_exit(options.tls.has_value());
     }

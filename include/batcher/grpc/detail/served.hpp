@@ -10,8 +10,10 @@
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
 #include <batcher/detail/process_each.hpp>
+#include <batcher/grpc/deploy_options.hpp>
 #include <batcher/grpc/detail/active_calls.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/lent_thread.hpp>
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/wire.hpp>
 #include <cstddef>
@@ -34,7 +36,7 @@ public:
     // Reads the items and hands them in; the reactor answers when the last has its result.
     virtual ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
                                                 ::grpc::ByteBuffer& reply, ActiveCalls& active,
-                                                std::size_t max_message_size) = 0;
+                                                const DeployOptions& options) = 0;
     // What waits is not to wait for its batch to fill.
     virtual void flush() = 0;
 
@@ -65,7 +67,7 @@ public:
     ~ProcessCall() override { active_.remove(*this); }
 
     // Within the method's handler: until that returns, the call cannot end.
-    void start(const wire::ProcessRequest& request) {
+    void start(const wire::ProcessRequest& request, bool run_on_arrival) {
         this->reserve(request.items.size());
         for (const std::string_view item : request.items) {
             try {
@@ -78,7 +80,10 @@ public:
                 this->add_failed(std::current_exception());
             }
         }
-        this->submit();
+        {
+            const LentThread thread(run_on_arrival);
+            this->submit(thread.get());
+        }
         if (state_.exchange(State::submitted) == State::cancelled) this->cancel();
     }
 
@@ -153,10 +158,10 @@ public:
 
     ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
                                         ::grpc::ByteBuffer& reply, ActiveCalls& active,
-                                        std::size_t max_message_size) override {
-        auto call =
-            std::make_unique<ProcessCall<In, Out, Clock>>(engine_, reply, active, max_message_size);
-        call->start(request);
+                                        const DeployOptions& options) override {
+        auto call = std::make_unique<ProcessCall<In, Out, Clock>>(engine_, reply, active,
+                                                                  options.max_message_size);
+        call->start(request, options.run_on_arrival);
         return call.release();
     }
 

@@ -74,7 +74,7 @@ private:
                         fmt::format("the handle's types are {}, and the deployment's are {}",
                                     request.schema, served.schema()));
         }
-        Reactor* const call = served.process(request, reply, active_, options_.max_message_size);
+        Reactor* const call = served.process(request, reply, active_, options_);
         if (stopping_.load()) served.flush();
         return call;
     }
