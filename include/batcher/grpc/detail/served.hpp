@@ -99,6 +99,11 @@ private:
 
     void OnDone() override { delete this; }
 
+    // OnDone() and OnCancel() are called where gRPC learns of the end, not on one more thread that it would
+    // wake for each call: 30 us of a lone one. It asks this of its own reactors only, as such functions must
+    // not block, and may come inside Finish(); these two do not, and are ready for that.
+    bool InternalInlineable() override { return true; }
+
     void done() override {
         std::string results;
         results.reserve(16 + this->size() * 16);

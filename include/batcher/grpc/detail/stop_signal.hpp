@@ -7,6 +7,8 @@
 
 #include <batcher/detail/asio.hpp>
 #include <csignal>
+#include <optional>
+#include <utility>
 
 #if defined(BATCHER_USE_BOOST_ASIO)
 #include <boost/asio/signal_set.hpp>
@@ -21,10 +23,11 @@ public:
     // Calls `end` at SIGINT, at SIGTERM, or once stop() was called, if only before.
     template <class End>
     void wait(End end) {
-        const Restored before(SIGTERM);
-        asio::signal_set terminate(context_, SIGTERM);
+        const Awaited terminate(context_, SIGTERM);
+        std::optional<Awaited> interrupt(std::in_place, context_, SIGINT);
         const Unblocked unblocked;
-        await_first(terminate);
+        context_.run();
+        interrupt.reset();
         end();
     }
 
@@ -32,30 +35,27 @@ public:
     void stop() { context_.stop(); }
 
 private:
-    void await_first(asio::signal_set& terminate) {
-        const Restored before(SIGINT);
-        asio::signal_set interrupt(context_, SIGINT);
-        for (auto* const signals : {&terminate, &interrupt}) {
-            signals->async_wait([this](const batching::detail::error_code& error, int) {
-                if (!error) context_.stop();
+    // Stops the context when the signal comes, the first time. Asio would leave the default action behind.
+    class Awaited {
+    public:
+        Awaited(asio::io_context& context, int number) : number_(number) {
+            sigaction(number, nullptr, &before_);
+            signals_.emplace(context, number);
+            signals_->async_wait([&context](const batching::detail::error_code& error, int) {
+                if (!error) context.stop();
             });
         }
-        context_.run();
-    }
-
-    // Asio would leave the default action behind.
-    class Restored {
-    public:
-        explicit Restored(int number) noexcept : number_(number) {
-            sigaction(number, nullptr, &before_);
+        Awaited(const Awaited&) = delete;
+        Awaited& operator=(const Awaited&) = delete;
+        ~Awaited() {
+            signals_.reset();
+            sigaction(number_, &before_, nullptr);
         }
-        Restored(const Restored&) = delete;
-        Restored& operator=(const Restored&) = delete;
-        ~Restored() { sigaction(number_, &before_, nullptr); }
 
     private:
         int number_;
         struct sigaction before_{};
+        std::optional<asio::signal_set> signals_;
     };
 
     // A program may block both before it starts any thread: then one that comes early is found here.
