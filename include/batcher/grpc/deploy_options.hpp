@@ -62,8 +62,9 @@ struct DeployOptions {
 
     // True: a batch that can leave when a call arrives, as with a batch_timeout of 0, runs there and then, on
     // the thread of gRPC's that has read the call, if none of them runs one already. That spares waking a
-    // worker, 50 to 100 us of a lone call (benchmarks/README.md). For functions that any thread may call;
-    // nothing else of a Batcher changes, and one on an executor of yours runs there, always.
+    // worker, a fifth of a lone call's time (benchmarks/README.md, "Another process"). For functions that
+    // any thread may call. One on an executor of yours runs there, always. A call that is cancelled
+    // meanwhile, with more items than the batch, hears of it after the batch.
     bool run_on_arrival = false;
 
     // True: several processes may listen on one port, and the kernel deals out connections.
