@@ -278,8 +278,8 @@ TEST_CASE("while a function runs on arrival, the deployment goes on reading") {
     Doubling quick;
     batching::Batcher<int, int> held(slow.function(), at_once);
     batching::Batcher<int, int> free(quick.function(), at_once);
-    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = true}, "held",
-                                        held, "free", free);
+    const auto deployment =
+        rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = true}, "held", held, "free", free);
     auto to_held = rpc::connect<int, int>(deployment.address(), "held");
     auto to_free = rpc::connect<int, int>(deployment.address(), "free");
     slow.hold();
