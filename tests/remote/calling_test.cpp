@@ -254,43 +254,94 @@ TEST_CASE(
     CHECK(deployed.model.stats().cancelled == 1);
 }
 
-TEST_CASE("a batch that is ready runs on arrival if that is asked for, and else on the worker") {
-    std::thread::id ran;
-    batching::Batcher<int, int> model(
-        [&](std::vector<int> items) {
+// A model that can be held, and knows which thread it ran on last, and which its worker is.
+struct OnThread {
+    Doubling doubling;
+    std::atomic<std::thread::id> ran;
+    batching::Batcher<int, int> model{
+        [this, double_all = doubling.function()](std::vector<int> items) {
             ran = std::this_thread::get_id();
-            return items;
+            return double_all(std::move(items));
         },
-        at_once);
-    CHECK(model.process(1).get() == 1);
-    const std::thread::id worker = ran;
+        at_once};
+    std::thread::id worker = ran_for(model);
+
+    OnThread() = default;
+    OnThread(const OnThread&) = delete;
+    OnThread& operator=(const OnThread&) = delete;
+    ~OnThread() { doubling.release(); }
+
+    std::thread::id ran_for(batching::Batcher<int, int>& batcher) {
+        CHECK(batcher.process(1).get() == 2);
+        return ran;
+    }
+};
+
+TEST_CASE("a batch that is ready runs on arrival if that is asked for, and else on the worker") {
+    OnThread it;
     for (const bool on_arrival : {false, true}) {
         const auto deployment =
-            rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = on_arrival}, "model", model);
-        auto handle = rpc::connect<int, int>(deployment.address(), "model");
-        CHECK(handle.process(1).get() == 1);
-        CHECK((ran != worker) == on_arrival);
+            rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = on_arrival}, "it", it.model);
+        auto handle = rpc::connect<int, int>(deployment.address(), "it");
+        CHECK((it.ran_for(handle) != it.worker) == on_arrival);
     }
 }
 
-TEST_CASE("while a function runs on arrival, the deployment goes on reading") {
-    Doubling slow;
-    Doubling quick;
-    batching::Batcher<int, int> held(slow.function(), at_once);
-    batching::Batcher<int, int> free(quick.function(), at_once);
+TEST_CASE("one batch at a time runs on arrival, so that a deployment always goes on reading") {
+    OnThread a;
+    OnThread b;
+    OnThread c;
+    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = true}, "a",
+                                        a.model, "b", b.model, "c", c.model);
+    auto to_a = rpc::connect<int, int>(deployment.address(), "a");
+    auto to_b = rpc::connect<int, int>(deployment.address(), "b");
+    auto to_c = rpc::connect<int, int>(deployment.address(), "c");
+    a.doubling.hold();
+    b.doubling.hold();
+    auto from_a = to_a.async_process(1, aio::use_future);
+    REQUIRE(a.doubling.called(2));
+    auto from_b = to_b.async_process(2, aio::use_future);
+    REQUIRE(b.doubling.called(2));
+    CHECK(a.ran.load() != a.worker);
+    CHECK(b.ran.load() == b.worker);
+    CHECK(c.ran_for(to_c) == c.worker);
+    a.doubling.release();
+    b.doubling.release();
+    CHECK(from_a.get() == 2);
+    CHECK(from_b.get() == 4);
+    CHECK(eventually([&] { return c.ran_for(to_c) != c.worker; }));
+}
+
+TEST_CASE("what runs on arrival outlasts the drain timeout, and the deployment stops after it") {
+    OnThread it;
+    auto deployment = rpc::deploy(
+        {.listen = "127.0.0.1:0", .drain_timeout = 0ms, .run_on_arrival = true}, "it", it.model);
+    auto handle = rpc::connect<int, int>(deployment.address(), "it");
+    it.doubling.hold();
+    auto running = handle.async_process(1, aio::use_future);
+    REQUIRE(it.doubling.called(2));
+    auto stopping = std::async(std::launch::async, [&] { deployment.stop(); });
+    auto late = rpc::connect<int, int>(deployment.address(), "it", {.timeout = 500ms});
+    CHECK(call(late, 2).error.has_value());
+    CHECK(stopping.wait_for(0ms) == std::future_status::timeout);
+    it.doubling.release();
+    stopping.get();
+    CHECK(running.wait_for(30s) == std::future_status::ready);
+}
+
+TEST_CASE("a caller whose batch runs on arrival can leave, and the next is served") {
+    OnThread it;
     const auto deployment =
-        rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = true}, "held", held, "free", free);
-    auto to_held = rpc::connect<int, int>(deployment.address(), "held");
-    auto to_free = rpc::connect<int, int>(deployment.address(), "free");
-    slow.hold();
-    auto first = to_held.async_process(1, aio::use_future);
-    REQUIRE(slow.called(1));
-    for (int i = 0; i < 20; ++i) CHECK(to_free.process(i).get() == 2 * i);
-    auto second = to_held.async_process(2, aio::use_future);
-    REQUIRE(eventually([&] { return held.stats().waiting == 1; }));
-    slow.release();
-    CHECK(first.get() == 2);
-    CHECK(second.get() == 4);
+        rpc::deploy({.listen = "127.0.0.1:0", .run_on_arrival = true}, "it", it.model);
+    auto handle = rpc::connect<int, int>(deployment.address(), "it");
+    it.doubling.hold();
+    aio::cancellation_signal signal;
+    auto leaving = cancellable(handle, {1, 2}, signal);
+    REQUIRE(it.doubling.called(2));
+    signal.emit(aio::cancellation_type::terminal);
+    CHECK_THROWS(leaving.get());
+    it.doubling.release();
+    CHECK(handle.process(21).get() == 42);
 }
 
 TEST_CASE("when all callers of a remote call have gone, its items leave the deployment's queue") {

@@ -6,8 +6,11 @@
 #include <batcher/detail/process_each.hpp>
 
 #include <algorithm>
+#include <condition_variable>
 #include <future>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <variant>
 
@@ -369,9 +372,9 @@ TEST_CASE("a batch function that throws on a thread that is lent fails its items
 
 TEST_CASE("callers whose batch runs on a thread that is lent resume on the worker") {
     OnThreads threads;
+    std::promise<std::thread::id> resumed;
     batching::Batcher<int, int> batcher(
         threads.doubling(), {.max_batch_size = 2, .batch_timeout = batching::no_timeout});
-    std::promise<std::thread::id> resumed;
     const auto caller = [](batching::Batcher<int, int>& to, auto& promise) -> Detached {
         co_await to.process(1);
         promise.set_value(std::this_thread::get_id());
@@ -382,6 +385,94 @@ TEST_CASE("callers whose batch runs on a thread that is lent resume on the worke
     CHECK(each.ended() == 1);
     CHECK(resumed.get_future().get() != std::this_thread::get_id());
     CHECK(threads.seen == std::vector{std::this_thread::get_id()});
+}
+
+// What happens, in its order, also on the worker.
+class Diary {
+public:
+    void note(const char* what) {
+        const std::lock_guard lock(mutex_);
+        notes_.emplace_back(what);
+        changed_.notify_all();
+    }
+    std::vector<std::string> notes(std::size_t size) {
+        std::unique_lock lock(mutex_);
+        changed_.wait_for(lock, 30s, [&] { return notes_.size() >= size; });
+        return notes_;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<std::string> notes_;
+};
+
+Detached call_and_note(batching::Batcher<int, int>& batcher, Diary& diary) {
+    co_await batcher.process(1);
+    diary.note("result");
+}
+Detached drain_and_note(batching::Batcher<int, int>& batcher, Diary& diary) {
+    co_await batcher.drain();
+    diary.note("drained");
+}
+
+TEST_CASE("callers resume before the drain is over, and before the next batch, on any thread") {
+    for (const Thread thread : {Thread::kept, Thread::lent}) {
+        Diary diary;
+        batching::Batcher<int, int>* self = nullptr;
+        bool first = true;
+        batching::Batcher<int, int> batcher(
+            [&](std::vector<int> items) {
+                diary.note("batch");
+                if (std::exchange(first, false)) {
+                    call_and_note(*self, diary);
+                    call_and_note(*self, diary);
+                    drain_and_note(*self, diary);
+                }
+                return items;
+            },
+            {.max_batch_size = 2, .batch_timeout = batching::no_timeout});
+        self = &batcher;
+        call_and_note(batcher, diary);
+        Each<int> each(batcher);
+        each.submit({2}, thread);
+        each.wait();
+        CHECK(diary.notes(6) ==
+              std::vector<std::string>{"batch", "result", "batch", "result", "result", "drained"});
+    }
+}
+
+TEST_CASE("callers resume before the drain is over also if the last batch runs on a lent thread") {
+    Diary diary;
+    batching::Batcher<int, int>* self = nullptr;
+    batching::Batcher<int, int> batcher(
+        [&](std::vector<int> items) {
+            drain_and_note(*self, diary);
+            return items;
+        },
+        {.max_batch_size = 2, .batch_timeout = batching::no_timeout});
+    self = &batcher;
+    call_and_note(batcher, diary);
+    Each<int> each(batcher);
+    each.submit({2}, Thread::lent);
+    CHECK(diary.notes(2) == std::vector<std::string>{"result", "drained"});
+}
+
+TEST_CASE("what a full queue refuses is counted and said before a lent thread runs the others") {
+    std::uint64_t rejected = 0;
+    batching::Batcher<int, int>* self = nullptr;
+    batching::Batcher<int, int> batcher(
+        [&](std::vector<int> items) {
+            rejected = self->stats().rejected;
+            return items;
+        },
+        {.batch_timeout = 0ns, .max_queue_size = 4});
+    self = &batcher;
+    Each<int> each(batcher);
+    each.submit({1, 2, 3, 4, 5, 6}, Thread::lent);
+    each.wait();
+    CHECK(rejected == 2);
+    CHECK(each.values() == Values{1, 2, 3, 4, {}, {}});
 }
 
 TEST_CASE("threads may be lent, and callers call, all at the same time") {

@@ -1,7 +1,8 @@
 // Delivery: waiters whose results are decided, on their way back; HandBack: the task that resumes them.
 //
 // The callers of a batch that share an executor are resumed by one posted task. Those who want the
-// executor that the batch function ran on are resumed where it returned, without another post.
+// executor that the batch function ran on are resumed where it returned, without another post; if it ran
+// elsewhere, by a task as well.
 #pragma once
 
 #include <batcher/detail/burst_clock.hpp>
@@ -198,13 +199,18 @@ inline void send_elsewhere(const std::shared_ptr<EngineBase>& engine,
     while (Waiter* waiter = delivery->direct.pop_front()) waiter->hand_back();
 }
 
+// Sends off those who are resumed `here`, from a thread that is not the executor's.
+inline void send_here(const std::shared_ptr<EngineBase>& engine,
+                      const std::shared_ptr<Delivery>& delivery) {
+    HandBack task(engine, delivery, delivery->here);
+    if (engine->executor()) asio::post(engine->executor(), std::move(task));
+}
+
 // Sends off everybody, from any thread.
 inline void send(const std::shared_ptr<EngineBase>& engine,
                  const std::shared_ptr<Delivery>& delivery) {
     send_elsewhere(engine, delivery);
-    if (delivery->here.waiters.empty()) return;
-    HandBack task(engine, delivery, delivery->here);
-    if (engine->executor()) asio::post(engine->executor(), std::move(task));
+    if (!delivery->here.waiters.empty()) send_here(engine, delivery);
 }
 
 }  // namespace batching::detail

@@ -652,15 +652,16 @@ private:
         const std::shared_ptr<Delivery> delivery = std::move(batch);
         const auto self = shared_from_this();
         const bool resumed_later = !delivery->elsewhere.empty();
+        const bool resumed_here = !delivery->here.waiters.empty();
+        // Before the next batch, and before who waits for the drain, as it is on the executor.
+        if (resumed_here && where == Where::elsewhere) send_here(self, delivery);
         start(todo);
         send_elsewhere(self, delivery);
         perform(todo);  // who waits for the drain comes after the last results
-        if (delivery->here.waiters.empty()) {
-            if (!resumed_later) rest();
-        } else if (where == Where::on_executor) {
+        if (resumed_here && where == Where::on_executor) {
             HandBack(self, delivery, delivery->here)();
-        } else {
-            send(self, delivery);
+        } else if (!resumed_here && !resumed_later) {
+            rest();
         }
     }
 

@@ -20,8 +20,9 @@ struct BatchId {
     std::uint64_t number;
 };
 
-// `Done` is called once with the Outcome, on the Batcher's executor; it is destroyed uncalled if the
-// execution context is destroyed before an asynchronous function has finished.
+// `Done` is called once with the Outcome, on the thread that called the function, or on the Batcher's executor
+// if it is asynchronous; it is destroyed uncalled if the execution context is destroyed before such a
+// function has finished.
 template <class In, class Done>
 class Invoker {
 public:

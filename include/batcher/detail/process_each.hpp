@@ -143,7 +143,9 @@ private:
         std::size_t count = made_;
         while (count != 0) {
             link(count, now);
-            const Admission admission = engine_->submit(parts[count - 1], parts[0], count, thread);
+            // A batch that runs in here empties the queue: not before it is said why others were refused.
+            const Admission admission = engine_->submit(parts[count - 1], parts[0], count,
+                                                        count == made_ ? thread : Thread::kept);
             if (admission == Admission::accepted) break;
             for (std::size_t i = 0; i < count; ++i) parts[i].life(Life::done);
             // Another call may have taken the room; then there is less of it each time.

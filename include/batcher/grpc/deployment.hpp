@@ -40,7 +40,7 @@ public:
     // stop().
     ~Deployment() = default;
 
-    // Blocks until SIGINT, SIGTERM or stop(), then stops. While it does, SIGINT does what it always did, and
+    // Blocks until SIGINT, SIGTERM or stop(), then stops. While it stops, SIGINT does what it always did, and
     // SIGTERM nothing. Signals that come before this do what they always did; a program that blocks them
     // before it starts any thread loses none, as they are unblocked here.
     void wait() { server_->wait(); }

@@ -1,8 +1,10 @@
 // ActiveCalls: the calls that a deployment has accepted and not yet answered, for the sake of its end.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <list>
 #include <mutex>
 #include <vector>
@@ -35,6 +37,7 @@ public:
     void remove(ActiveCall& call) {
         const std::lock_guard lock(mutex_);
         calls_.erase(call.place_);
+        std::replace(told_.begin(), told_.end(), &call, static_cast<ActiveCall*>(nullptr));
         if (calls_.empty()) none_.notify_all();
     }
 
@@ -45,18 +48,20 @@ public:
     }
 
     void give_up_all() {
-        // A call that ends on another thread waits for the lock; one that does on this thread has been
-        // told already.
+        // A call that ends on another thread waits for the lock; those that do on this thread are taken out.
         const std::lock_guard lock(mutex_);
-        for (ActiveCall* call : std::vector<ActiveCall*>(calls_.begin(), calls_.end())) {
-            call->give_up();
+        told_.assign(calls_.begin(), calls_.end());
+        for (std::size_t i = 0; i < told_.size(); ++i) {
+            if (ActiveCall* const call = told_[i]) call->give_up();
         }
+        told_.clear();
     }
 
 private:
     std::recursive_mutex mutex_;
     std::condition_variable_any none_;
     std::list<ActiveCall*> calls_;
+    std::vector<ActiveCall*> told_;  // while all are given up
 };
 
 }  // namespace batching::grpc::detail

@@ -101,7 +101,8 @@ private:
 
     // OnDone() and OnCancel() are called where gRPC learns of the end, not on one more thread that it would
     // wake for each call: 30 us of a lone one. It asks this of its own reactors only, as such functions must
-    // not block, and may come inside Finish(); these two do not, and are ready for that.
+    // not block for long, and may come inside Finish(): these wait at most while items are being moved or
+    // calls given up, and nothing here touches a call that it has finished.
     bool InternalInlineable() override { return true; }
 
     void done() override {

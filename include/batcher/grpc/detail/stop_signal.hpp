@@ -7,6 +7,7 @@
 
 #include <batcher/detail/asio.hpp>
 #include <csignal>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -35,12 +36,15 @@ public:
     void stop() { context_.stop(); }
 
 private:
-    // Stops the context when the signal comes, the first time. Asio would leave the default action behind.
+    // Stops the context when the signal comes, the first time.
     class Awaited {
     public:
         Awaited(asio::io_context& context, int number) : number_(number) {
-            sigaction(number, nullptr, &before_);
+            Action& action = action_before(number);
+            const std::lock_guard lock(action.mutex);
+            if (action.awaited == 0) sigaction(number, nullptr, &action.before);
             signals_.emplace(context, number);
+            ++action.awaited;
             signals_->async_wait([&context](const batching::detail::error_code& error, int) {
                 if (!error) context.stop();
             });
@@ -48,15 +52,28 @@ private:
         Awaited(const Awaited&) = delete;
         Awaited& operator=(const Awaited&) = delete;
         ~Awaited() {
+            Action& action = action_before(number_);
+            const std::lock_guard lock(action.mutex);
             signals_.reset();
-            sigaction(number_, &before_, nullptr);
+            if (--action.awaited == 0) sigaction(number_, &action.before, nullptr);
         }
 
     private:
         int number_;
-        struct sigaction before_{};
         std::optional<asio::signal_set> signals_;
     };
+
+    // What a signal did before the first that awaits it: Asio would leave the default action behind.
+    struct Action {
+        std::mutex mutex;
+        int awaited = 0;
+        struct sigaction before{};
+    };
+    static Action& action_before(int number) {
+        static Action interrupt;
+        static Action terminate;
+        return number == SIGINT ? interrupt : terminate;
+    }
 
     // A program may block both before it starts any thread: then one that comes early is found here.
     class Unblocked {
