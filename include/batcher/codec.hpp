@@ -6,7 +6,8 @@
 //     numbers, strings, vectors, maps, optionals, tuples   as MessagePack; named by their shape: [float]
 //     structs with MSGPACK_DEFINE or MSGPACK_DEFINE_MAP    the same: (int,float) and {"a":int,"b":float}
 //
-// Views and pointers are refused, in fields, too: what is decoded outlives the bytes it is decoded from.
+// Views and pointers are refused, in fields, too: what is decoded outlives the bytes it is decoded from. So
+// are types that msgpack-cxx reads past the end for, as std::array<char, n> and arrays like int[n].
 //
 // For a type of your own, or in another encoding, specialise it:
 //
@@ -23,17 +24,14 @@
 
 #include <fmt/format.h>
 
-#include <batcher/detail/msgpack_check.hpp>
-#include <batcher/detail/msgpack_fits.hpp>
-#include <batcher/detail/msgpack_owns.hpp>
-#include <batcher/detail/msgpack_shape.hpp>
+#include <batcher/detail/codec/safety.hpp>
+#include <batcher/detail/codec/shape.hpp>
 #include <batcher/error.hpp>
 #include <batcher/schema_name.hpp>
 #include <concepts>
 #include <cstddef>
 #include <limits>
 #include <msgpack.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -62,49 +60,6 @@ concept ProtobufMessage =
         { value.IsInitialized() } -> std::same_as<bool>;
         { message.ParseFromArray(static_cast<const void*>(nullptr), 0) } -> std::same_as<bool>;
     };
-
-template <class T>
-concept MsgpackValue = !ProtobufMessage<T> && Packable<T>;
-
-// What msgpack-cxx writes to.
-class StringSink {
-public:
-    explicit StringSink(std::string& out) noexcept : out_(out) {}
-    void write(const char* bytes, std::size_t size) { out_.append(bytes, size); }
-
-private:
-    std::string& out_;
-};
-
-// A thread's memory for what lies between bytes and value, kept for its next item. A value that is decoded
-// within another, by a type that calls a codec in its msgpack_unpack(), has one of its own.
-class DecodingZone {
-public:
-    DecodingZone() : outer_(local().used) {
-        if (outer_) own_.emplace();
-        local().used = true;
-    }
-    DecodingZone(const DecodingZone&) = delete;
-    DecodingZone& operator=(const DecodingZone&) = delete;
-    ~DecodingZone() {
-        if (outer_) return;
-        local().zone.clear();
-        local().used = false;
-    }
-    msgpack::zone& get() noexcept { return own_ ? *own_ : local().zone; }
-
-private:
-    struct Local {
-        msgpack::zone zone;
-        bool used = false;
-    };
-    static Local& local() {
-        thread_local Local local;
-        return local;
-    }
-    const bool outer_;
-    std::optional<msgpack::zone> own_;
-};
 
 [[noreturn]] inline void throw_malformed(std::string_view bytes, std::string_view what,
                                          std::string_view schema) {
@@ -135,24 +90,36 @@ struct Codec<T> {
     }
 };
 
-template <detail::MsgpackValue T>
+template <class T>
+    requires(!detail::ProtobufMessage<T> && detail::Packable<T>)
 struct Codec<T> {
-    static std::string schema() { return detail::shape_of<T>(); }
+    static std::string schema() {
+        detail::ShapeText shape;
+        detail::describe<T>(shape);
+        return shape.text;
+    }
 
     static void encode(const T& value, std::string& out) {
-        detail::StringSink sink(out);
+        Sink sink{out};
         msgpack::pack(sink, value);
     }
 
     static T decode(std::string_view bytes) {
-        if (!detail::check_msgpack(bytes)) {
+        if (!detail::is_one_value(bytes)) {
             detail::throw_malformed(bytes, "not one complete MessagePack value, at most 64 deep,",
                                     schema());
         }
         try {
-            detail::DecodingZone zone;
-            const msgpack::object object = unpack(zone.get(), bytes);
-            if (detail::fits<T>(object)) return to_value(object);
+            msgpack::zone zone;
+            const msgpack::object object =
+                msgpack::unpack(zone, bytes.data(), bytes.size(), leave_strings);
+            if constexpr (msgpack::has_as<T>::value) {
+                return object.template as<T>();
+            } else {
+                T value{};  // an array that is too short leaves the rest of a std::array as it is
+                object.convert(value);
+                return value;
+            }
         } catch (const msgpack::type_error&) {
         } catch (const msgpack::unpack_error&) {
         }
@@ -160,51 +127,35 @@ struct Codec<T> {
     }
 
 private:
-    // An array that is too short leaves the rest of a std::array as it was, so that has to be something.
-    static T to_value(const msgpack::object& object) {
-        if constexpr (msgpack::has_as<T>::value) {
-            return object.template as<T>();
-        } else {
-            T value{};
-            object.convert(value);
-            return value;
-        }
-    }
+    struct Sink {
+        std::string& out;
+        void write(const char* bytes, std::size_t size) { out.append(bytes, size); }
+    };
+    // Where they are: the value takes its copy of them.
+    static bool leave_strings(msgpack::type::object_type, std::size_t, void*) { return true; }
+};
 
-    // Strings stay where they are: the value takes its copy of them.
-    static msgpack::object unpack(msgpack::zone& zone, std::string_view bytes) {
-        std::size_t offset = 0;
-        bool referenced = false;
-        return msgpack::unpack(zone, bytes.data(), bytes.size(), offset, referenced,
-                               [](msgpack::type::object_type, std::size_t, void*) { return true; });
-    }
+// A call may have no results.
+template <>
+struct Codec<void> {
+    static std::string schema() { return "nothing"; }
 };
 
 namespace detail {
 
-// If you see an error here, it means that a type of a remote call has no codec; the sentence says how to
-// give it one.
+// If you see an error here, a type of a remote call has no codec; the sentence says how to give it one.
 template <class T>
 consteval void check_codec() {
-    if constexpr (!std::is_void_v<T> && !Encodable<T>) check_owns<T>();
     static_assert(
-        std::is_void_v<T> || Encodable<T> || !owns<T>,
+        std::is_void_v<T> || Encodable<T> || !check_decodable<T>(),
         "a remote call sends its items and results as bytes, and this type has no codec: make it a "
         "protobuf message, write MSGPACK_DEFINE(...) into it, or specialise batching::Codec");
 }
 
 // The types of a call as both sides compare them.
-template <class T>
-std::string schema_of() {
-    if constexpr (std::is_void_v<T>) {
-        return "nothing";
-    } else {
-        return Codec<T>::schema();
-    }
-}
 template <class In, class Out>
 std::string call_schema() {
-    return schema_of<In>() + " -> " + schema_of<Out>();
+    return Codec<In>::schema() + " -> " + Codec<Out>::schema();
 }
 
 }  // namespace detail

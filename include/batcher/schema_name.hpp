@@ -4,8 +4,8 @@
 //     inline constexpr std::string_view batching::schema_name<Point> = "geo.Point.v1";
 //
 // It is needed for types that msgpack-cxx packs with an adaptor of yours or as an enum, and may be given to
-// any other, so that its fields may change while its name stays. Nobody looks then whether they are views or
-// pointers, as nobody can in what an adaptor of yours makes; they must not be.
+// any other, so that its fields may change while its name stays. Nobody can look whether what an adaptor of
+// yours makes is a view or a pointer; it must not be.
 #pragma once
 
 #include <string_view>
