@@ -4,15 +4,18 @@
 // Batcher(rules) where they are threads.
 #pragma once
 
+#include <algorithm>
 #include <asio.hpp>
 #include <barrier>
 #include <competitors/rules.hpp>
 #include <cstddef>
 #include <deque>
+#include <future>
 #include <load.hpp>
 #include <measure.hpp>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -88,6 +91,56 @@ double callers_on_several_threads(const ClosedLoopLoad& load, std::size_t thread
         ended = std::max(ended, lap.clock().ended());
     }
     return nanoseconds_between(began, ended) / static_cast<double>(items * threads);
+}
+
+// Callers spread over several io_contexts, which this thread polls in turn; one more, the first, which it polls too,
+// is the Batcher's. Batcher(contexts, rules).
+template <class Batcher, class Callers>
+double callers_on_many_contexts(const ClosedLoopLoad& load, std::size_t count) {
+    std::deque<asio::io_context> contexts;
+    std::deque<asio::executor_work_guard<asio::io_context::executor_type>> work;
+    while (contexts.size() < count + 1) {
+        contexts.emplace_back(1);
+        work.push_back(asio::make_work_guard(contexts.back()));
+    }
+    Batcher batcher(contexts, load.rules);
+    ClosedLoop loop(1);
+    bool finished = false;
+    loop.when_finished([&] { finished = true; });
+    loop.expect(load.callers);
+    Lap lap(loop, load.callers, load.items);
+    std::deque<decltype(batcher.producer(0))> producers;
+    for (std::size_t i = 1; i <= count; ++i) producers.push_back(batcher.producer(i));
+    for (std::size_t n = 0; n < load.callers; ++n) {
+        const std::size_t i = n % count;
+        Callers::start(contexts[i + 1], producers[i], lap, static_cast<int>(n));
+    }
+    while (!finished) {
+        for (auto& context : contexts) context.poll();
+    }
+    return nanoseconds_between(lap.clock().began(), lap.clock().ended()) /
+           static_cast<double>(load.items);
+}
+
+// Callers and batch function on an asio::thread_pool, on whatever processors the system chooses. Batcher(pool, rules).
+template <class Batcher>
+double callers_on_a_pool(const ClosedLoopLoad& load, std::size_t threads) {
+    unpin_this_thread();
+    asio::thread_pool pool(threads);
+    std::optional<Batcher> batcher(std::in_place, pool, load.rules);
+    ClosedLoop loop(1);
+    std::promise<void> finished;
+    loop.when_finished([&] { finished.set_value(); });
+    loop.expect(load.callers);
+    SharedLap lap(loop, load.callers, load.items);
+    for (std::size_t i = 0; i < load.callers; ++i) {
+        PlainCoroutines::start(pool, *batcher, lap, static_cast<int>(i));
+    }
+    finished.get_future().wait();
+    batcher.reset();
+    pool.join();
+    return nanoseconds_between(lap.clock().began(), lap.clock().ended()) /
+           static_cast<double>(load.items);
 }
 
 // Each caller a thread that blocks. All of them on one processor, the function on another.

@@ -26,6 +26,9 @@ const char* const one_thread = "one thread, plain coroutines";
 const char* const awaitables = "one thread, asio::awaitable";
 const char* const two_threads = "callers on one thread, function on another";
 const char* const two_producers = "callers on two threads";
+const char* const many_contexts = "io_contexts that one thread polls, plain coroutines";
+const char* const many_contexts_awaitables = "io_contexts that one thread polls, asio::awaitable";
+const char* const pool = "callers and function on a pool of two threads";
 const char* const blocking = "callers are threads that block";
 
 const char* const no_library = "no library";
@@ -35,6 +38,11 @@ const char* const post_an_item = "no library, one post per item";
 const char* const with_worker = "this library, with a worker";
 const char* const on_first = "this library, on the first thread";
 const char* const ours = "this library";
+const char* const in_place = "no library, full batches run in place";
+const char* const bounded = "this library, a bounded queue";
+const char* const one_context = "this library, callers on 1 io_context";
+const char* const contexts_32 = "this library, callers on 32 io_contexts";
+[[maybe_unused]] const char* const flow_graph = "oneTBB flow graph";
 
 std::vector<Contender> contenders_for(std::size_t callers, std::size_t batch,
                                       const Settings& settings) {
@@ -47,16 +55,20 @@ std::vector<Contender> contenders_for(std::size_t callers, std::size_t batch,
 
     add(one_thread, no_library,
         callers_on_one_thread<FloorOneThread<RunFull::posted>, PlainCoroutines>);
-    add(one_thread, "no library, full batches run in place",
+    add(one_thread, in_place,
         callers_on_one_thread<FloorOneThread<RunFull::in_place>, PlainCoroutines>);
     add(one_thread, ours, callers_on_one_thread<BatcherOnContext, PlainCoroutines>);
+    add(one_thread, bounded, callers_on_one_thread<BatcherWithBoundedQueue, PlainCoroutines>);
+    const auto add_flow_graph = [&]([[maybe_unused]] const char* arrangement,
+                                    [[maybe_unused]] std::size_t threads) {
 #if defined(BENCHMARKS_WITH_TBB)
-    if (callers >= batch) {
-        add(one_thread, "oneTBB flow graph", [](const ClosedLoopLoad& load) {
-            return callers_on_tbb(load.callers, load.items, load.rules, 1);
+        if (callers < batch) return;
+        add(arrangement, flow_graph, [threads](const ClosedLoopLoad& load) {
+            return callers_on_tbb(load.callers, load.items, load.rules, threads);
         });
-    }
 #endif
+    };
+    add_flow_graph(one_thread, 1);
 
     add(awaitables, no_library, callers_on_one_thread<FloorAwaitable, Awaitables>);
     add(awaitables, ours, callers_on_one_thread<BatcherOnContext, Awaitables>);
@@ -72,6 +84,10 @@ std::vector<Contender> contenders_for(std::size_t callers, std::size_t batch,
     add(two_threads, "this library, callers in asio::awaitable",
         callers_on_one_thread<BatcherWithWorkerForAwaitables, Awaitables>);
 
+    add_flow_graph(pool, 2);
+    add(pool, ours,
+        [](const ClosedLoopLoad& load) { return callers_on_a_pool<BatcherOnPool>(load, 2); });
+
     const auto on_two = [](auto type) {
         return [](const ClosedLoopLoad& load) {
             return callers_on_several_threads<typename decltype(type)::type>(load, 2);
@@ -80,6 +96,22 @@ std::vector<Contender> contenders_for(std::size_t callers, std::size_t batch,
     add(two_producers, no_library, on_two(std::type_identity<FloorProducers>()));
     add(two_producers, with_worker, on_two(std::type_identity<BatcherWithWorkerForProducers>()));
     add(two_producers, on_first, on_two(std::type_identity<BatcherOnContextForProducers>()));
+
+    const auto on_contexts = [](std::size_t count) {
+        return [count](const ClosedLoopLoad& load) {
+            return callers_on_many_contexts<BatcherOnContextForProducers, PlainCoroutines>(load,
+                                                                                           count);
+        };
+    };
+    const auto on_contexts_awaitable = [](std::size_t count) {
+        return [count](const ClosedLoopLoad& load) {
+            return callers_on_many_contexts<BatcherOnContextForAwaitables, Awaitables>(load, count);
+        };
+    };
+    add(many_contexts, one_context, on_contexts(1));
+    add(many_contexts, contexts_32, on_contexts(32));
+    add(many_contexts_awaitables, one_context, on_contexts_awaitable(1));
+    add(many_contexts_awaitables, contexts_32, on_contexts_awaitable(32));
 
     // 10,000 blocking threads are nobody's arrangement.
     if (callers <= 64) {
@@ -97,18 +129,30 @@ void judge(Budgets& budgets, const Results& results, std::size_t callers, std::s
         fmt::format("{} callers, batches of {}: ", with_commas(callers), with_commas(batch));
     if (callers == 1'000 && batch == 64) {
         budgets.at_most(at + "one thread, times the floor", ratio(one_thread, ours, no_library),
-                        2.0);
+                        1.6);
+        budgets.at_most(at + "one thread, times the floor that runs batches in place",
+                        ratio(one_thread, ours, in_place), 2.5);
+        budgets.at_most(at + "one thread, a bounded queue, times the cost without",
+                        ratio(one_thread, bounded, ours), 1.15);
         budgets.at_most(at + "one thread, ns an item", results.median(one_thread, ours), 30);
         budgets.at_most(at + "asio::awaitable, times its floor",
-                        ratio(awaitables, ours, no_library), 1.3);
+                        ratio(awaitables, ours, no_library), 1.0);
         budgets.at_most(at + "two threads, times the floor", ratio(two_threads, ours, no_library),
-                        1.5);
+                        1.3);
         budgets.at_least(at + "two threads, times faster than one post per item",
                          ratio(two_threads, post_an_item, ours), 4);
         budgets.at_most(at + "two producing threads, with a worker, times the floor",
                         ratio(two_producers, with_worker, no_library), 1.5);
         budgets.at_most(at + "two producing threads, on the first, times the floor",
                         ratio(two_producers, on_first, no_library), 1.5);
+        budgets.at_most(at + "callers on 32 io_contexts, times those on one (plain coroutines)",
+                        ratio(many_contexts, contexts_32, one_context), 1.5);
+        budgets.at_most(at + "callers on 32 io_contexts, times those on one (asio::awaitable)",
+                        ratio(many_contexts_awaitables, contexts_32, one_context), 1.5);
+#if defined(BENCHMARKS_WITH_TBB)
+        budgets.at_most(at + "a pool of two threads, times oneTBB's flow graph",
+                        ratio(pool, ours, flow_graph), 1.2);
+#endif
     }
     if (callers == 64 && batch == 64) {
         budgets.at_most(at + "two threads that take turns sleeping, times the floor",
@@ -120,7 +164,7 @@ void judge(Budgets& budgets, const Results& results, std::size_t callers, std::s
                      results.median(awaitables, channel) / results.median(one_thread, ours), 4);
     if (callers <= 64) {
         budgets.at_least(at + "blocking, times faster than promise and future",
-                         ratio(blocking, promise, ours), 10);
+                         ratio(blocking, promise, ours), 1.0);
         budgets.at_least(at + "two threads, times faster than promise and future",
                          results.median(blocking, promise) / results.median(two_threads, ours), 10);
     }

@@ -40,10 +40,26 @@ std::vector<Arrangement> arrangements() {
             return callers_on_several_threads<typename decltype(type)::type>(load, 2);
         };
     };
+    const auto contexts = [](std::size_t count) {
+        return [count](const ClosedLoopLoad& load) {
+            return callers_on_many_contexts<BatcherOnContextForProducers, PlainCoroutines>(load,
+                                                                                           count);
+        };
+    };
+    const auto contexts_awaitable = [](std::size_t count) {
+        return [count](const ClosedLoopLoad& load) {
+            return callers_on_many_contexts<BatcherOnContextForAwaitables, Awaitables>(load, count);
+        };
+    };
     return {
+        {"floor_in_place",
+         callers_on_one_thread<FloorOneThread<RunFull::in_place>, PlainCoroutines>},
         {"floor_one_thread",
          callers_on_one_thread<FloorOneThread<RunFull::posted>, PlainCoroutines>},
         {"batcher_one_thread", callers_on_one_thread<BatcherOnContext, PlainCoroutines>},
+        {"batcher_bounded_queue", callers_on_one_thread<BatcherWithBoundedQueue, PlainCoroutines>},
+        {"batcher_1_context", contexts(1)},
+        {"batcher_32_contexts", contexts(32)},
 #if defined(BENCHMARKS_WITH_TBB)
         {"tbb_flow_graph",
          [](const ClosedLoopLoad& load) {
@@ -52,6 +68,8 @@ std::vector<Arrangement> arrangements() {
 #endif
         {"floor_awaitable", callers_on_one_thread<FloorAwaitable, Awaitables>},
         {"batcher_awaitable", callers_on_one_thread<BatcherOnContext, Awaitables>},
+        {"batcher_awaitable_1_context", contexts_awaitable(1)},
+        {"batcher_awaitable_32_contexts", contexts_awaitable(32)},
         {"asio_channel", callers_on_one_thread<AsioChannel, Awaitables>},
         {"floor_two_threads",
          callers_on_one_thread<FloorTwoThreads<HandBackBy::batch>, PlainCoroutines>},

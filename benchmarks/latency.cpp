@@ -1,15 +1,19 @@
 // Table 2: latency. A lone caller: how much later than batch_timeout it has its result. Open loops: from
-// the time an item was to come to its result.
+// the time an item was to come to its result. Large items: how long a call holds the thread that makes it.
 #include <algorithm>
+#include <array>
 #include <asio.hpp>
 #include <barrier>
+#include <batcher.hpp>
 #include <competitors/asio_channel.hpp>
 #include <competitors/batcher.hpp>
 #include <competitors/floor_awaitable.hpp>
 #include <competitors/floor_one_thread.hpp>
 #include <competitors/floor_two_threads.hpp>
 #include <competitors/promise_future.hpp>
+#include <coroutine>
 #include <cstddef>
+#include <exception>
 #include <measure.hpp>
 #include <memory>
 #include <open_loop.hpp>
@@ -127,6 +131,126 @@ void measure_lone_caller(const Settings& settings, Budgets& budgets) {
     }
 }
 
+// ---- how long a call holds its caller ---------------------------------------------------------------------
+
+template <std::size_t bytes>
+struct Item {
+    std::array<unsigned char, bytes> content{};
+};
+
+template <std::size_t bytes>
+std::vector<int> first_bytes(const std::vector<Item<bytes>>& items) {
+    std::vector<int> result;
+    result.reserve(items.size());
+    for (const auto& item : items) result.push_back(item.content[0]);
+    return result;
+}
+
+// Adds nothing to an awaiter but a look at the clock before and after it suspends its coroutine. The coroutine may be
+// gone when that returns, so the time is kept outside.
+template <class Awaiter>
+struct TimedSuspension {
+    Awaiter awaiter;
+    double& held;
+
+    bool await_ready() { return awaiter.await_ready(); }
+    template <class Promise>
+    auto await_suspend(std::coroutine_handle<Promise> caller) {
+        const Stopwatch watch(held);
+        return awaiter.await_suspend(caller);
+    }
+    decltype(auto) await_resume() { return awaiter.await_resume(); }
+};
+template <class Awaiter>
+TimedSuspension(Awaiter, double&) -> TimedSuspension<Awaiter>;
+
+struct AwaitedByPlainCoroutine {
+    template <std::size_t bytes>
+    static Task call(batching::Batcher<Item<bytes>, int>& batcher, asio::io_context& context,
+                     double& held, std::size_t& left) {
+        co_await TimedSuspension{
+            batcher.process(Item<bytes>{}).resume_on(context.get_executor()).operator co_await(),
+            held};
+        --left;
+    }
+};
+
+struct AsyncProcess {
+    template <std::size_t bytes>
+    static void call(batching::Batcher<Item<bytes>, int>& batcher, asio::io_context& context,
+                     double& held, std::size_t& left) {
+        const Stopwatch watch(held);
+        batcher.async_process(Item<bytes>{},
+                              asio::bind_executor(context.get_executor(),
+                                                  [&left](std::exception_ptr, int) { --left; }));
+    }
+};
+
+constexpr std::size_t callers_of_a_batch = 32;
+
+// The function is on a worker. Of each batch the call that took longest, which is that of the caller who fills it, or
+// who allocates; of the batches the median. In us.
+template <std::size_t bytes, class Call>
+std::vector<double> longest_call(std::size_t batches) {
+    asio::io_context context(1);
+    std::optional<batching::Batcher<Item<bytes>, int>> batcher;
+    {
+        const Pinned elsewhere(1);
+        batcher.emplace(first_bytes<bytes>,
+                        batching::Options{.max_batch_size = callers_of_a_batch,
+                                          .batch_timeout = batching::no_timeout});
+    }
+    const auto work = asio::make_work_guard(context);
+    std::vector<double> longest;
+    for (std::size_t n = 0; n <= batches; ++n) {
+        std::array<double, callers_of_a_batch> held{};
+        std::size_t left = held.size();
+        for (double& one : held) {
+            asio::post(context, [&] { Call::call(*batcher, context, one, left); });
+        }
+        while (left > 0) context.run_one();
+        // The first batch finds no memory that was used before.
+        if (n > 0) longest.push_back(*std::max_element(held.begin(), held.end()) / 1e3);
+    }
+    return {quantile(longest, 0.5)};
+}
+
+// What a call cannot do without: its item is copied into its place.
+template <std::size_t bytes>
+std::vector<double> one_copy(std::size_t times) {
+    std::vector<double> copies;
+    std::vector<Item<bytes>> items(callers_of_a_batch);
+    for (std::size_t n = 0; n < times; ++n) {
+        double held = 0;
+        {
+            const Stopwatch watch(held);
+            items[(n + 1) % items.size()] = items[n % items.size()];
+        }
+        copies.push_back(held / 1e3);
+    }
+    return {quantile(copies, 0.5)};
+}
+
+void measure_held_callers(const Settings& settings) {
+    constexpr std::size_t small = 4;
+    constexpr std::size_t large = 600'000;
+    const std::size_t batches = settings.quick ? 3 : 50;
+    Sheet sheet(settings, "latency_held", {}, {{"held", "us"}});
+    const auto contender = [&](const char* arrangement, const char* name, auto run) {
+        return Contender{arrangement, name, [run, batches] { return run(batches); }};
+    };
+    const char* const plain = "plain coroutines, await_suspend";
+    const char* const tokens = "handlers, async_process";
+    sheet.measure(
+        "Batches of 32, a worker: the caller that one call holds longest", {},
+        {contender(plain, "items of 4 B", longest_call<small, AwaitedByPlainCoroutine>),
+         contender(plain, "items of 600 KB", longest_call<large, AwaitedByPlainCoroutine>),
+         contender(tokens, "items of 4 B", longest_call<small, AsyncProcess>),
+         contender(tokens, "items of 600 KB", longest_call<large, AsyncProcess>),
+         contender("no library", "one copy of 4 B", one_copy<small>),
+         contender("no library", "one copy of 600 KB", one_copy<large>)});
+}
+
 // ---- open loops -------------------------------------------------------------------------------------------
 
 template <class Batcher, class Caller>
@@ -213,6 +337,7 @@ int main(int argc, char** argv) {
     const Settings settings = settings_from(argc, argv);
     Budgets budgets(settings, "latency");
     measure_lone_caller(settings, budgets);
+    measure_held_callers(settings);
     measure_open_loops(settings);
     budgets.print();
 }

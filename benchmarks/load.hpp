@@ -152,8 +152,8 @@ void block_again_and_again(Batcher& batcher, SharedLap& lap, int x) {
 
 // The two kinds of coroutine that call.
 struct PlainCoroutines {
-    template <class Batcher, class LapType>
-    static void start(asio::io_context& context, Batcher& batcher, LapType& lap, int x) {
+    template <class Context, class Batcher, class LapType>
+    static void start(Context& context, Batcher& batcher, LapType& lap, int x) {
         asio::post(context, [&batcher, &lap, x] { call_again_and_again(batcher, lap, x); });
     }
 };

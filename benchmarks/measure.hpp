@@ -43,6 +43,19 @@ inline double nanoseconds_between(Clock::time_point from, Clock::time_point to) 
     return std::chrono::duration<double, std::nano>(to - from).count();
 }
 
+// Keeps how long it lived, in nanoseconds.
+class Stopwatch {
+public:
+    explicit Stopwatch(double& nanoseconds) : nanoseconds_(nanoseconds) {}
+    ~Stopwatch() { nanoseconds_ = nanoseconds_between(start_, Clock::now()); }
+    Stopwatch(const Stopwatch&) = delete;
+    Stopwatch& operator=(const Stopwatch&) = delete;
+
+private:
+    double& nanoseconds_;
+    Clock::time_point start_ = Clock::now();
+};
+
 // ---- processors -----------------------------------------------------------------------------------------
 
 // The processors this program may use. Asked once, before any thread is pinned.

@@ -31,7 +31,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// ---- the servers: remote --serve plain|deployment|on_arrival MICROSECONDS ADDRESS... -------------------
+// ---- the servers: remote --serve plain|deployment MICROSECONDS ADDRESS... -------------------
 
 // What all of them batch by. What costs nothing waits for nobody, else a lone caller would wait.
 batching::Options options_of_servers(std::chrono::nanoseconds per_call) {
@@ -65,8 +65,7 @@ int serve(const std::string& what, std::chrono::nanoseconds per_call,
     auto packed = served<Question>(per_call);
     auto raw = served<RawQuestion>(per_call);
     auto deployment =
-        batching::grpc::deploy({.listen = addresses, .run_on_arrival = what == "on_arrival"},
-                               "msgpack", packed, "raw", raw);
+        batching::grpc::deploy({.listen = addresses}, "msgpack", packed, "raw", raw);
     say(deployment.addresses());
     deployment.wait();
     return 0;
@@ -257,14 +256,12 @@ struct Servers {
     explicit Servers(const std::filesystem::path& directory)
         : plain("plain", 0us, directory),
           deployment("deployment", 0us, directory),
-          on_arrival("on_arrival", 0us, directory),
           slow_plain("plain", 1000us, directory),
           slow_deployment("deployment", 1000us, directory) {}
 
     double cpu_seconds() const {
         double sum = 0;
-        for (const ServerProcess* server :
-             {&plain, &deployment, &on_arrival, &slow_plain, &slow_deployment}) {
+        for (const ServerProcess* server : {&plain, &deployment, &slow_plain, &slow_deployment}) {
             sum += cpu_seconds_of(server->pid());
         }
         return sum;
@@ -272,7 +269,6 @@ struct Servers {
 
     const ServerProcess plain;
     const ServerProcess deployment;
-    const ServerProcess on_arrival;
     const ServerProcess slow_plain;  // these take a millisecond for a batch
     const ServerProcess slow_deployment;
 };
@@ -292,19 +288,15 @@ constexpr const char* plain_worker_name = "plain gRPC: function on a worker";
 constexpr const char* plain_waiting_name = "plain gRPC: callback";
 constexpr const char* plain_synchronous_name = "plain gRPC: synchronous";
 constexpr const char* handle_name = "this library";
-constexpr const char* arrival_name = "this library: run on arrival";
 
 std::vector<Way> ways(CallersThread& callers, const Servers& servers) {
     std::vector<Way> all;
     const pid_t plain = servers.plain.pid();
     const pid_t deployed = servers.deployment.pid();
-    const pid_t arrival = servers.on_arrival.pid();
     for (const bool tcp : {false, true}) {
         const std::string how = tcp ? "TCP" : "unix socket";
         const std::string& there = tcp ? servers.plain.tcp() : servers.plain.unix_socket();
         const std::string& here = tcp ? servers.deployment.tcp() : servers.deployment.unix_socket();
-        const std::string& at_once =
-            tcp ? servers.on_arrival.tcp() : servers.on_arrival.unix_socket();
         const char* const answer = PlainServer::answer_method;
         all.push_back({how, plain_name,
                        coroutines_of<PlainClient<Resume::posted>>(callers, there, answer), plain});
@@ -321,8 +313,6 @@ std::vector<Way> ways(CallersThread& callers, const Servers& servers) {
                        coroutines_of<Handle<RawQuestion>>(callers, here, "raw"), deployed});
         all.push_back({how, handle_name, coroutines_of<Handle<Question>>(callers, here, "msgpack"),
                        deployed});
-        all.push_back({how, arrival_name,
-                       coroutines_of<Handle<Question>>(callers, at_once, "msgpack"), arrival});
         const std::string blocking = how + ", a blocking thread";
         all.push_back(
             {blocking, plain_waiting_name, threads_of<WaitingPlainClient>(there), plain, true});
@@ -330,8 +320,6 @@ std::vector<Way> ways(CallersThread& callers, const Servers& servers) {
                        plain, true});
         all.push_back({blocking, handle_name, threads_of<BlockingHandle<Question>>(here, "msgpack"),
                        deployed, true});
-        all.push_back({blocking, arrival_name,
-                       threads_of<BlockingHandle<Question>>(at_once, "msgpack"), arrival, true});
     }
     all.push_back({alone, handle_name, coroutines_of<InProcess>(callers), 0});
     return all;
@@ -391,22 +379,17 @@ void measure_one_program(const Settings& settings, const Servers& servers, Budge
                 20);
         }
     }
-    // A plain call's function runs on the thread of gRPC's that has read it: so does one run on arrival.
+    // A plain call's function runs on the thread of gRPC's that has read it; a Batcher's on its worker.
     for (const std::string how : {"unix socket", "TCP"}) {
         const double plain = one.median(how, plain_name);
-        budgets.at_most(
-            how + ": a lone coroutine's p50, run on arrival, times that of a plain call",
-            one.median(how, arrival_name) / plain, 1.3);
-        budgets.at_most(how + ": the same, run on the Batcher's worker",
+        budgets.at_most(how + ": a lone coroutine's p50, times that of a plain call",
                         one.median(how, handle_name) / plain, 1.3);
         budgets.at_most(how + ": the same, if the plain server's function is on a worker, too",
                         one.median(how, handle_name) / one.median(how, plain_worker_name), 1.3);
         const std::string blocking = how + ", a blocking thread";
         const double faster = std::min(one.median(blocking, plain_waiting_name),
                                        one.median(blocking, plain_synchronous_name));
-        budgets.at_most(blocking + ": p50, run on arrival, times that of the faster plain call",
-                        one.median(blocking, arrival_name) / faster, 1.3);
-        budgets.at_most(blocking + ": the same, run on the Batcher's worker",
+        budgets.at_most(blocking + ": p50, times that of the faster plain call",
                         one.median(blocking, handle_name) / faster, 1.3);
     }
 }

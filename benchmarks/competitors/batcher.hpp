@@ -28,6 +28,33 @@ private:
     batching::Batcher<int, int> batcher_;
 };
 
+// The same with a bounded queue that never refuses.
+class BatcherWithBoundedQueue {
+public:
+    BatcherWithBoundedQueue(asio::io_context& context, const Rules& rules)
+        : batcher_(context, twice, bounded(options_of(rules))) {}
+    auto process(int x) { return batcher_.process(x); }
+
+private:
+    static batching::Options bounded(batching::Options options) {
+        options.max_queue_size = 1'000'000;
+        return options;
+    }
+
+    batching::Batcher<int, int> batcher_;
+};
+
+// Callers and batch function on the threads of a pool.
+class BatcherOnPool {
+public:
+    BatcherOnPool(asio::thread_pool& pool, const Rules& rules)
+        : batcher_(pool, twice, options_of(rules)) {}
+    auto process(int x) { return batcher_.process(x); }
+
+private:
+    batching::Batcher<int, int> batcher_;
+};
+
 // Callers on an io_context, the batch function on a worker that the Batcher owns. A coroutine that knows
 // no executor says where it resumes.
 class BatcherWithWorker {
@@ -132,6 +159,26 @@ public:
 
 private:
     std::deque<asio::io_context>& contexts_;
+    batching::Batcher<int, int> batcher_;
+};
+
+// The same with callers in asio::awaitable, who know where they resume.
+class BatcherOnContextForAwaitables {
+public:
+    BatcherOnContextForAwaitables(std::deque<asio::io_context>& contexts, const Rules& rules)
+        : batcher_(contexts[0], twice, options_of(rules)) {}
+
+    class Producer {
+    public:
+        explicit Producer(batching::Batcher<int, int>& batcher) : batcher_(batcher) {}
+        auto process(int x) { return batcher_.process(x); }
+
+    private:
+        batching::Batcher<int, int>& batcher_;
+    };
+    Producer producer(std::size_t) { return Producer(batcher_); }
+
+private:
     batching::Batcher<int, int> batcher_;
 };
 

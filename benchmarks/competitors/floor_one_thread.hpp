@@ -5,6 +5,7 @@
 // come: only when it goes off it is looked whether it is due.
 #pragma once
 
+#include <algorithm>
 #include <asio.hpp>
 #include <competitors/rules.hpp>
 #include <coroutine>

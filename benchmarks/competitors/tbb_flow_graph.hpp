@@ -84,9 +84,11 @@ private:
     tbb::flow::function_node<Batch*> run_;
 };
 
-// Callers and batch function on `threads` threads of TBB's, this one among them.
+// Callers and batch function on `threads` threads of TBB's, this one among them. TBB's own run where the one that starts
+// them may run.
 inline double callers_on_tbb(std::size_t callers, std::size_t items, const Rules& rules,
                              std::size_t threads) {
+    if (threads > 1) unpin_this_thread();
     const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, threads);
     tbb::task_arena arena(static_cast<int>(threads));
     ClosedLoop loop(1);

@@ -1,0 +1,4 @@
+// What the table compile compares with: Asio alone.
+#include <asio.hpp>
+
+int main() {}
