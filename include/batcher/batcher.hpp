@@ -63,10 +63,13 @@
 
 #include <batcher/batch_function.hpp>
 #include <batcher/detail/asio.hpp>
-#include <batcher/detail/engine.hpp>
-#include <batcher/detail/invoker.hpp>
-#include <batcher/detail/requests.hpp>
-#include <batcher/detail/workers.hpp>
+#include <batcher/detail/runtime/engine.hpp>
+#include <batcher/detail/runtime/runner.hpp>
+#include <batcher/detail/runtime/timer.hpp>
+#include <batcher/detail/runtime/workers.hpp>
+#include <batcher/detail/waiters/fan_in.hpp>
+#include <batcher/detail/waiters/operators.hpp>
+#include <batcher/detail/waiters/request.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>
 #include <batcher/replicas.hpp>
@@ -98,14 +101,12 @@ class Batcher {
     static_assert(!std::same_as<Out, std::exception_ptr>,
                   "the results of a Batcher cannot be std::exception_ptr: that is how items fail");
 
-    using Engine = detail::Engine<In, Out, Clock>;
-
 public:
     using item_type = In;
     using result_type = Out;
     using process_type = Operation<detail::ProcessRequest<In, Out, Clock>>;
     using process_many_type = Operation<detail::ProcessManyRequest<In, Out, Clock>>;
-    using drain_type = Operation<detail::DrainRequest<In, Out, Clock>>;
+    using drain_type = Operation<detail::DrainRequest>;
 
     // Wraps `function` (batch_function.hpp says what that is) and runs it on worker threads of its own.
     // Throws std::invalid_argument for an option out of range, std::system_error if there is no thread.
@@ -147,9 +148,7 @@ public:
 
     // close(), cancel(), and with owned workers: wait until running batches and resumed callers are done.
     ~Batcher() {
-        if (!engine_) return;
-        engine_->close();
-        engine_->cancel();
+        if (engine_) engine_->shut_down();
     }
 
     // ---- calling it -----------------------------------------------------------------------------------
@@ -230,15 +229,14 @@ private:
     template <class F>
     void open(asio::any_io_executor executor, F&& function, const Options& options,
               std::shared_ptr<void> context_owner) {
-        using Invoker = detail::InvokerOf<std::decay_t<F>, In, Out, typename Engine::Done>;
-        attach(std::move(executor), std::make_unique<Invoker>(std::forward<F>(function)), options,
+        using Runner = detail::FunctionRunner<std::decay_t<F>, In, Out>;
+        attach(executor, std::make_unique<Runner>(std::forward<F>(function)), options,
                std::move(context_owner));
     }
 
-    using InvokerPtr = std::unique_ptr<detail::Invoker<In, typename Engine::Done>>;
-
-    // For those who bring an invoker of their own (detail/access.hpp). Without an executor: one worker.
-    Batcher(asio::any_io_executor executor, InvokerPtr invoker, const Options& options) {
+    // For those who bring a runner of their own (detail/access.hpp). Without an executor: one worker.
+    Batcher(asio::any_io_executor executor, std::unique_ptr<detail::Runner> runner,
+            const Options& options) {
         detail::check(options);
         std::shared_ptr<void> context_owner;
         if (!executor) {
@@ -246,19 +244,20 @@ private:
             executor = workers_->context()->get_executor();
             context_owner = workers_->context();
         }
-        attach(std::move(executor), std::move(invoker), options, std::move(context_owner));
+        attach(executor, std::move(runner), options, std::move(context_owner));
     }
 
-    void attach(asio::any_io_executor executor, InvokerPtr invoker, const Options& options,
-                std::shared_ptr<void> context_owner) {
-        engine_ = std::make_shared<Engine>(std::move(executor), options, std::move(invoker),
-                                           std::move(context_owner));
-        engine_->open();
+    void attach(const asio::any_io_executor& executor, std::unique_ptr<detail::Runner> runner,
+                const Options& options, std::shared_ptr<void> context_owner) {
+        engine_ = std::make_shared<detail::Engine>(
+            options, std::move(runner), std::make_unique<detail::LazyTimer<Clock>>(executor),
+            std::move(context_owner));
+        engine_->open(executor);
     }
 
     // In this order: the workers, destroyed last, finish what the engine has still given them.
     std::unique_ptr<detail::Workers> workers_;
-    std::shared_ptr<Engine> engine_;
+    std::shared_ptr<detail::Engine> engine_;
 };
 
 // `Batcher batcher{function}`: In and Out are those of the function.

@@ -15,11 +15,11 @@
 #pragma once
 
 #include <batcher/detail/asio.hpp>
-#include <batcher/detail/awaitable_waiter.hpp>
-#include <batcher/detail/blocking_waiter.hpp>
-#include <batcher/detail/frame_waiter.hpp>
-#include <batcher/detail/handler_waiter.hpp>
-#include <batcher/detail/requests.hpp>
+#include <batcher/detail/waiters/awaitable.hpp>
+#include <batcher/detail/waiters/coroutine.hpp>
+#include <batcher/detail/waiters/handler.hpp>
+#include <batcher/detail/waiters/fan_in.hpp>
+#include <batcher/detail/waiters/request.hpp>
 #include <concepts>
 #include <type_traits>
 #include <utility>
@@ -37,12 +37,17 @@ public:
     detail::FrameAwaiter<Request> operator co_await() && noexcept {
         return detail::FrameAwaiter<Request>(waiter_);
     }
+    template <class R = Request>
+    detail::FrameAwaiter<R> operator co_await() & {
+        detail::refuse_second_await<R>();
+        return detail::FrameAwaiter<R>(waiter_);
+    }
 
 private:
     template <class R>
     friend class Operation;
 
-    ResumeOn(typename Request::engine_type& engine, typename Request::payload_type&& payload)
+    ResumeOn(detail::Engine& engine, typename Request::payload_type&& payload)
         : waiter_(engine, std::move(payload)) {}
 
     detail::AwaitableWaiter<Request> waiter_;
@@ -78,14 +83,36 @@ public:
     template <class Executor>
         requires std::convertible_to<Executor, asio::any_io_executor>
     ResumeOn<Request>&& resume_on(const Executor& executor) && {
-        this->waiter_.go_home_to(executor);
+        this->waiter_.resume_on(executor);
         return std::move(*this);
+    }
+
+    // What the operation was made with: of process() the item, of process_many() the items. It is there
+    // until the operation is started, and again after it was refused: with errc::overloaded or errc::closed
+    // as the error of co_await or get(). (A call that was refused through a completion token keeps it.)
+    //
+    //     auto operation = batcher.process(std::move(item));
+    //     try {
+    //         co_return co_await std::move(operation);
+    //     } catch (const batching::Error& error) {
+    //         if (error.code() != batching::errc::overloaded) throw;
+    //         item = std::move(operation).item();     // as it was
+    //     }
+    auto item() &&
+        requires(Request::one_item)
+    {
+        return this->waiter_.take_back();
+    }
+    auto items() &&
+        requires(Request::many_items)
+    {
+        return this->waiter_.take_back();
     }
 
     // Blocks this thread until the result is there; returns or throws it. Not to be called on a thread
     // that the batch function, or the Batcher's executor, needs in order to run: it would wait for itself.
     value_type get() && {
-        return detail::BlockingWaiter<Request>(engine(), this->waiter_.payload()).get();
+        return this->waiter_.get();
     }
 
     // Starts it with any Asio completion token. The handler is called as if posted to its associated
@@ -105,7 +132,7 @@ private:
     class Initiation {
     public:
         using executor_type = asio::any_io_executor;
-        explicit Initiation(typename Request::engine_type& engine) noexcept : engine_(&engine) {}
+        explicit Initiation(detail::Engine& engine) noexcept : engine_(&engine) {}
         executor_type get_executor() const noexcept { return engine_->executor(); }
 
         template <class Handler>
@@ -116,13 +143,13 @@ private:
         }
 
     private:
-        typename Request::engine_type* engine_;
+        detail::Engine* engine_;
     };
 
-    Operation(typename Request::engine_type& engine, typename Request::payload_type&& payload)
+    Operation(detail::Engine& engine, typename Request::payload_type&& payload)
         : ResumeOn<Request>(engine, std::move(payload)), Hook(this->waiter_) {}
 
-    typename Request::engine_type& engine() const noexcept { return this->waiter_.engine(); }
+    detail::Engine& engine() const noexcept { return this->waiter_.engine(); }
 };
 
 }  // namespace batching

@@ -6,10 +6,12 @@
 // range throws std::invalid_argument naming the field and the value.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
+#include <compare>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <stdexcept>
 
@@ -21,36 +23,77 @@ inline constexpr std::chrono::nanoseconds no_timeout = std::chrono::nanoseconds:
 // For max_queue_size: memory is the only limit.
 inline constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
+// A duration, given in any unit. One that is too long for nanoseconds, such as std::chrono::hours::max(), is
+// the longest there is: no_timeout.
+class Timeout {
+public:
+    template <class Rep, class Period>
+    constexpr Timeout(const std::chrono::duration<Rep, Period>& duration) noexcept
+        : nanoseconds_(saturated(duration)) {}
+
+    constexpr operator std::chrono::nanoseconds() const noexcept { return nanoseconds_; }
+    constexpr std::chrono::nanoseconds::rep count() const noexcept { return nanoseconds_.count(); }
+
+    friend constexpr bool operator==(const Timeout&, const Timeout&) noexcept = default;
+    friend constexpr auto operator<=>(const Timeout&, const Timeout&) noexcept = default;
+
+private:
+    template <class Duration>
+    static constexpr std::chrono::nanoseconds saturated(const Duration& duration) noexcept {
+        using std::chrono::nanoseconds;
+        using Long = std::chrono::duration<long double, std::nano>;
+        if (Long(duration) >= Long(nanoseconds::max())) return nanoseconds::max();
+        if (Long(duration) <= Long(nanoseconds::min())) return nanoseconds::min();
+        return std::chrono::duration_cast<nanoseconds>(duration);
+    }
+
+    std::chrono::nanoseconds nanoseconds_;
+};
+
 struct Options {
     // Most items in one call of the batch function; 1 or more. 1: no batching.
     std::size_t max_batch_size = 32;
 
     // Longest the oldest waiting item waits for its batch to fill; 0 or more. 0: a batch leaves as soon
     // as a slot is free, with whatever waits then.
-    std::chrono::nanoseconds batch_timeout = std::chrono::milliseconds(1);
+    Timeout batch_timeout = std::chrono::milliseconds(1);
 
-    // Slots: batches that may run at the same time; 1 or more. Without an executor, also the number of
+    // Slots: batches that may run at the same time; 1 to 65,536. Without an executor, also the number of
     // worker threads. batching::replicas(n, ...) sets it to n.
     std::size_t max_concurrent_batches = 1;
 
     // Most items waiting, those in running batches not counted; 1 or more. Beyond it a call fails at
-    // once with errc::overloaded.
+    // once with errc::overloaded. With no_timeout at least max_batch_size, as no batch could fill otherwise.
     std::size_t max_queue_size = no_limit;
 };
 
 namespace detail {
 
+inline constexpr std::size_t max_slots = 65'536;
+
 inline void require_at_least_one(const char* field, std::size_t value) {
     if (value == 0) throw std::invalid_argument(fmt::format("{} must be 1 or more, not 0", field));
+}
+inline void require_between(const char* field, std::size_t value, std::size_t most) {
+    require_at_least_one(field, value);
+    if (value > most) {
+        throw std::invalid_argument(fmt::format("{} must be at most {}, not {}", field, most, value));
+    }
 }
 
 inline void check(const Options& options) {
     require_at_least_one("max_batch_size", options.max_batch_size);
-    require_at_least_one("max_concurrent_batches", options.max_concurrent_batches);
+    require_between("max_concurrent_batches", options.max_concurrent_batches, max_slots);
     require_at_least_one("max_queue_size", options.max_queue_size);
     if (options.batch_timeout < std::chrono::nanoseconds::zero()) {
         throw std::invalid_argument(fmt::format("batch_timeout must be 0 or more, not {} ns",
                                                 options.batch_timeout.count()));
+    }
+    if (options.batch_timeout == no_timeout && options.max_queue_size < options.max_batch_size) {
+        throw std::invalid_argument(fmt::format(
+            "max_queue_size must be at least max_batch_size, {}, not {}, as batch_timeout is no_timeout: "
+            "no batch could ever fill",
+            options.max_batch_size, options.max_queue_size));
     }
 }
 

@@ -7,8 +7,8 @@
 // without an executor the Batcher so owns n worker threads. A batch goes to a replica that is free, most
 // lately used first. A replica is not tied to a thread.
 //
-// make is called n times, in order, inside replicas(); what it throws comes out of replicas(). n = 0
-// throws std::invalid_argument.
+// make is called n times, in order, inside replicas(); what it throws comes out of replicas(). An n that is
+// not 1 to 65,536 throws std::invalid_argument.
 #pragma once
 
 #include <batcher/options.hpp>
@@ -25,7 +25,7 @@ class Replicas {
 public:
     template <class Make>
     Replicas(std::size_t n, Make& make) {
-        detail::require_at_least_one("the number of replicas", n);
+        detail::require_between("the number of replicas", n, detail::max_slots);
         replicas_.reserve(n);
         for (std::size_t i = 0; i < n; ++i) replicas_.push_back(make(i));
     }

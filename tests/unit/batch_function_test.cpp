@@ -2,6 +2,7 @@
 #include "catch.hpp"
 #include "support.hpp"
 
+#include <deque>
 #include <functional>
 #include <span>
 

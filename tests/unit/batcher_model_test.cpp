@@ -227,7 +227,10 @@ public:
         options_.batch_timeout = random.one_in(5) ? batching::no_timeout
                                                   : std::chrono::nanoseconds(random.between(0, 10));
         options_.max_concurrent_batches = random.between(1, 3);
-        if (random.one_in(3)) options_.max_queue_size = random.between(1, 8);
+        if (random.one_in(3)) {
+            const bool fills = options_.batch_timeout != batching::no_timeout;
+            options_.max_queue_size = random.between(fills ? 1 : options_.max_batch_size, 8);
+        }
         waits_ = !random.one_in(4);
         trace("max_batch_size {}, batch_timeout {}, slots {}, max_queue_size {}, {}",
               options_.max_batch_size, options_.batch_timeout.count(),

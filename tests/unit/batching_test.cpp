@@ -2,6 +2,8 @@
 #include "catch.hpp"
 #include "support.hpp"
 
+#include <deque>
+
 using namespace test;
 
 namespace {

@@ -35,7 +35,7 @@
 #include <batcher/detail/access.hpp>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/remote.hpp>
-#include <batcher/grpc/detail/remote_invoker.hpp>
+#include <batcher/grpc/detail/remote_runner.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -55,13 +55,11 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
                           .batch_timeout = std::chrono::nanoseconds::zero(),
                           .max_concurrent_batches = options.calls_in_flight,
                           .max_queue_size = options.max_queue_size};
-    using Engine = batching::detail::Engine<In, Out, std::chrono::steady_clock>;
-    using Invoker = RemoteInvoker<In, Out, typename Engine::Done>;
     auto remote =
         std::make_shared<Remote>(std::move(address), std::move(name),
                                  batching::detail::call_schema<In, Out>(), std::move(options));
     return batching::detail::Access::make<In, Out>(
-        std::move(executor), std::make_unique<Invoker>(std::move(remote)), batches);
+        std::move(executor), std::make_unique<RemoteRunner<In, Out>>(std::move(remote)), batches);
 }
 
 }  // namespace detail

@@ -57,15 +57,8 @@ struct DeployOptions {
     // Most calls at the same time on one connection; 1 or more. The others wait on the client's side.
     std::size_t max_calls_per_connection = 4096;
 
-    // How long stop() waits for what was accepted; then it is cancelled (but see run_on_arrival).
+    // How long stop() waits for what was accepted; then it is cancelled.
     std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
-
-    // True: a batch that can leave when a call arrives, as with a batch_timeout of 0, runs there and then, on
-    // the thread of gRPC's that has read the call, if none of them runs one already. That spares waking a
-    // worker, a tenth to a fifth of a lone call's time (benchmarks/README.md, "Another process"). For short
-    // functions that any thread may call: until such a batch is done its call cannot be given up, and stop()
-    // does not return, whatever `drain_timeout` is. A Batcher on an executor of yours runs there, always.
-    bool run_on_arrival = false;
 
     // True: several processes may listen on one port, and the kernel deals out connections.
     bool share_port = false;

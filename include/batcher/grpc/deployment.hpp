@@ -17,8 +17,8 @@
 // for more and finishes, and is cancelled only after `drain_timeout`.
 //
 // Threads: all members may be called from any thread. Items are decoded, and results encoded, on gRPC's
-// threads and on the one that finishes a batch; batches run where their Batchers run them, but for
-// DeployOptions::run_on_arrival. The deployment keeps no Batcher alive: those it serves outlive it.
+// threads and on the one that finishes a batch; batches run where their Batchers run them. The deployment
+// keeps no Batcher alive: those it serves outlive it.
 #pragma once
 
 #include <batcher/batcher.hpp>

@@ -9,18 +9,20 @@
 #include <atomic>
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
-#include <batcher/detail/process_each.hpp>
+#include <batcher/detail/runtime/engine.hpp>
+#include <batcher/detail/waiters/fan_in.hpp>
 #include <batcher/grpc/deploy_options.hpp>
 #include <batcher/grpc/detail/active_calls.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
-#include <batcher/grpc/detail/lent_thread.hpp>
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/wire.hpp>
 #include <cstddef>
 #include <exception>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace batching::grpc::detail {
 
@@ -52,13 +54,14 @@ private:
 template <class In, class Out, class Clock>
 class ProcessCall final : public ::grpc::ServerUnaryReactor,
                           private ActiveCall,
-                          private batching::detail::ProcessEach<In, Out, Clock> {
-    using Each = batching::detail::ProcessEach<In, Out, Clock>;
+                          private batching::detail::FanIn<In, Out, Clock> {
+    using FanIn = batching::detail::FanIn<In, Out, Clock>;
+    using Engine = batching::detail::Engine;
 
 public:
-    ProcessCall(std::shared_ptr<typename Each::engine_type> engine, ::grpc::ByteBuffer& reply,
-                ActiveCalls& active, std::size_t max_message_size)
-        : Each(std::move(engine)),
+    ProcessCall(std::shared_ptr<Engine> engine, ::grpc::ByteBuffer& reply, ActiveCalls& active,
+                std::size_t max_message_size)
+        : engine_(std::move(engine)),
           reply_(reply),
           active_(active),
           max_message_size_(max_message_size) {
@@ -67,24 +70,22 @@ public:
     ~ProcessCall() override { active_.remove(*this); }
 
     // Within the method's handler: until that returns, the call cannot end.
-    void start(const wire::ProcessRequest& request, bool run_on_arrival) {
+    void start(const wire::ProcessRequest& request) {
         this->reserve(request.items.size());
         for (const std::string_view item : request.items) {
             try {
                 this->add(Codec<In>::decode(item));
             } catch (const Error&) {
-                this->add_failed(std::current_exception());
+                unreadable(std::current_exception());
             } catch (const std::exception& e) {  // of a codec of the user's
-                this->add_failed(std::make_exception_ptr(Error(errc::malformed, e.what())));
+                unreadable(std::make_exception_ptr(Error(errc::malformed, e.what())));
             } catch (...) {
-                this->add_failed(std::current_exception());
+                unreadable(std::current_exception());
             }
         }
-        {
-            const LentThread thread(run_on_arrival);
-            this->submit(thread.get());
-        }
-        if (state_.exchange(State::submitted) == State::cancelled) this->cancel();
+        const auto& ops = batching::detail::call_ops<typename FanIn::Part, false>;
+        this->submit_some(*engine_, ops, &batching::detail::CompletionExecutor::anywhere());
+        if (state_.exchange(State::submitted) == State::cancelled) this->cancel_all(*engine_);
     }
 
 private:
@@ -94,7 +95,7 @@ private:
     void OnCancel() override { give_up(); }
 
     void give_up() override {
-        if (state_.exchange(State::cancelled) == State::submitted) this->cancel();
+        if (state_.exchange(State::cancelled) == State::submitted) this->cancel_all(*engine_);
     }
 
     void OnDone() override { delete this; }
@@ -105,19 +106,39 @@ private:
     // calls given up, and nothing here touches a call that it has finished.
     bool InternalInlineable() override { return true; }
 
-    void done() override {
+    // An item that will not run.
+    void unreadable(std::exception_ptr error) {
+        unreadable_.emplace_back(this->size() + unreadable_.size(), std::move(error));
+    }
+
+    void ended(bool) override {
         std::string results;
-        results.reserve(16 + this->size() * 16);
-        std::size_t left = this->size();
-        this->for_each_result([&](auto&&... result) {
-            const std::size_t kept = --left * bare_failure;
+        const std::size_t size = this->size() + unreadable_.size();
+        results.reserve(16 + size * 16);
+        auto unreadable = unreadable_.begin();
+        std::size_t part = 0;
+        for (std::size_t i = 0; i < size; ++i) {
+            const std::size_t kept = (size - 1 - i) * bare_failure;
             room_ = max_message_size_ - std::min(max_message_size_, kept);
-            write(results, std::forward<decltype(result)>(result)...);
-        });
+            if (unreadable != unreadable_.end() && unreadable->first == i) {
+                write(results, (unreadable++)->second);
+            } else {
+                write((*this)[part++], results);
+            }
+        }
         reply_ = to_buffer(std::move(results));
         this->Finish(::grpc::Status::OK);
     }
 
+    void write(const typename FanIn::Part& part, std::string& results) {
+        if (part.error) {
+            write(results, part.error);
+        } else if constexpr (std::is_void_v<Out>) {
+            write(results);
+        } else {
+            write(results, *part.value);
+        }
+    }
     void write(std::string& results) {
         wire::write_value(results, [](std::string&) {});
     }
@@ -148,6 +169,8 @@ private:
     // A failure without a sentence: each result that is still to come has room for that.
     static constexpr std::size_t bare_failure = 8;
 
+    const std::shared_ptr<Engine> engine_;
+    std::vector<std::pair<std::size_t, std::exception_ptr>> unreadable_;  // by their place among all
     ::grpc::ByteBuffer& reply_;
     ActiveCalls& active_;
     const std::size_t max_message_size_;
@@ -167,14 +190,14 @@ public:
                                         const DeployOptions& options) override {
         auto call = std::make_unique<ProcessCall<In, Out, Clock>>(engine_, reply, active,
                                                                   options.max_message_size);
-        call->start(request, options.run_on_arrival);
+        call->start(request);
         return call.release();
     }
 
     void flush() override { engine_->flush(); }
 
 private:
-    const std::shared_ptr<batching::detail::Engine<In, Out, Clock>> engine_;
+    const std::shared_ptr<batching::detail::Engine> engine_;
 };
 
 }  // namespace batching::grpc::detail

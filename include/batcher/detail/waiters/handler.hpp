@@ -5,17 +5,15 @@
 #pragma once
 
 #include <batcher/detail/asio.hpp>
-#include <batcher/detail/cancellation.hpp>
-#include <batcher/detail/home.hpp>
-#include <batcher/detail/waiter.hpp>
+#include <batcher/detail/runtime/completion_executor.hpp>
+#include <batcher/detail/waiters/cancellation.hpp>
 #include <concepts>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace batching::detail {
 
@@ -33,6 +31,7 @@ struct Completion<Value> {
 };
 template <>
 struct Completion<void> {
+    using argument = void;
     using signature = void(std::exception_ptr);
 };
 
@@ -40,13 +39,13 @@ template <class Executor>
 concept Groupable = std::convertible_to<Executor, asio::any_io_executor> &&
                     asio::can_require_v<Executor, asio::execution::blocking_t::never_t>;
 
-// Outstanding work on the executor of a handler, for as long as it waits; and its home.
+// Outstanding work on the executor of a handler, for as long as it waits; and what the library knows it by.
 template <class Executor>
 class HandlerWork {
 public:
     // An executor that cannot be asked never to block, as any_completion_executor: the handler is
     // dispatched to it, one by one.
-    HandlerWork(const Executor& executor, EngineBase&, Waiter&)
+    HandlerWork(const Executor& executor, Engine&, Call&)
         : tracked_(asio::prefer(executor, asio::execution::outstanding_work_t::tracked)) {}
     const auto& executor() const noexcept { return tracked_; }
 
@@ -60,20 +59,16 @@ template <Groupable Executor>
 class HandlerWork<Executor> {
 public:
     // None on the Batcher's own executor, whose work the engine accounts for.
-    HandlerWork(const Executor& executor, EngineBase& engine, Waiter& waiter) {
-        if (!engine.find_home(executor, waiter.home)) {
-            home_ = std::make_unique<Home>(executor);
-            waiter.home = home_.get();
-            engine.watch(*home_->context);
-        }
-        if (waiter.home != nullptr) {
+    HandlerWork(const Executor& executor, Engine& engine, Call& call) {
+        call.resumes_on = engine.find(asio::any_io_executor(executor), kept_);
+        if (call.resumes_on != nullptr) {
             work_ = asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
         }
     }
 
 private:
     asio::any_io_executor work_;
-    std::unique_ptr<Home> home_;
+    std::shared_ptr<CompletionExecutor> kept_;
 };
 
 template <class Request, class Handler>
@@ -86,7 +81,7 @@ class HandlerWaiter final : public Request {
 
 public:
     // Moves the handler and the payload into a waiter, and starts it.
-    static void start(Handler&& handler, typename Request::engine_type& engine,
+    static void start(Handler&& handler, Engine& engine,
                       typename Request::payload_type&& payload) {
         Allocator allocator(asio::get_associated_allocator(handler));
         HandlerWaiter* self = AllocatorTraits::allocate(allocator, 1);
@@ -99,12 +94,12 @@ public:
         static_cast<Request*>(self)->start();
     }
 
-    HandlerWaiter(Handler&& handler, typename Request::engine_type& engine,
+    HandlerWaiter(Handler&& handler, Engine& engine,
                   typename Request::payload_type&& payload)
         : Request(engine, std::move(payload)),
           handler_(std::move(handler)),
           work_(asio::get_associated_executor(handler_, engine.executor()), engine, *this) {
-        this->kind = &kind_of<HandlerWaiter, false>;
+        this->ops = &call_ops<HandlerWaiter, false>;
         this->prepare();
         cancellation_.connect(asio::get_associated_cancellation_slot(handler_), *this);
     }
@@ -115,30 +110,21 @@ public:
         cancellation_.forget(this->engine());
         Handler handler(std::move(handler_));
         auto work = std::move(work_);
-        if constexpr (std::is_void_v<Value>) {
-            std::exception_ptr error;
-            try {
-                this->take();
-            } catch (...) {
-                error = std::current_exception();
-            }
-            free(handler);
-            call(work, std::move(handler), std::move(error));
+        std::exception_ptr error;
+        Held held{};
+        try {
+            take_into(held);
+        } catch (...) {
+            error = std::current_exception();
+        }
+        free(handler);
+        if constexpr (Groupable<Executor>) {
+            call(handler, std::move(error), held);
         } else {
-            std::exception_ptr error;
-            std::optional<Value> value;
-            try {
-                value.emplace(this->take());
-            } catch (...) {
-                error = std::current_exception();
-            }
-            free(handler);
-            if constexpr (std::default_initializable<Value>) {
-                call(work, std::move(handler), std::move(error),
-                     value ? std::move(*value) : Value());
-            } else {
-                call(work, std::move(handler), std::move(error), std::move(value));
-            }
+            asio::dispatch(work.executor(), [handler = std::move(handler), error = std::move(error),
+                                             held = std::move(held)]() mutable {
+                call(handler, std::move(error), held);
+            });
         }
     }
 
@@ -150,16 +136,46 @@ public:
 
 private:
     using Work = HandlerWork<Executor>;
+    using Argument = typename Completion<Value>::argument;
+    // The value on its way to the handler. What is dispatched must not throw when it is moved.
+    using Held = std::conditional_t<std::is_void_v<Value>, std::monostate,
+                                    std::conditional_t<Groupable<Executor>, std::optional<Argument>,
+                                                       std::unique_ptr<Argument>>>;
 
-    template <class... Args>
-    static void call([[maybe_unused]] const Work& work, Handler&& handler, Args... args) {
-        if constexpr (Groupable<Executor>) {
-            std::move(handler)(std::move(args)...);
+    void take_into([[maybe_unused]] Held& held) {
+        if constexpr (std::is_void_v<Value>) {
+            this->take();
+        } else if constexpr (Groupable<Executor>) {
+            held.emplace(this->take());
         } else {
-            asio::dispatch(work.executor(), [handler = std::move(handler),
-                                             args = std::tuple(std::move(args)...)]() mutable {
-                std::apply(std::move(handler), std::move(args));
-            });
+            held = std::make_unique<Argument>(this->take());
+        }
+    }
+
+    static void call(Handler& handler, std::exception_ptr error, [[maybe_unused]] Held& held) {
+        if constexpr (std::is_void_v<Value>) {
+            std::move(handler)(std::move(error));
+        } else if (error) {
+            std::move(handler)(std::move(error), Argument());
+        } else if constexpr (std::is_nothrow_move_constructible_v<Argument>) {
+            std::move(handler)(std::exception_ptr(), std::move(*held));
+        } else {
+            try {
+                return std::move(handler)(std::exception_ptr(), pass(*held, error));
+            } catch (...) {
+                if (!error) throw;  // the handler's own
+            }
+            std::move(handler)(std::move(error), Argument());
+        }
+    }
+    // Straight into the handler's parameter; if that throws, the handler has not begun.
+    template <class T>
+    static T pass(T& argument, std::exception_ptr& error) {
+        try {
+            return std::move(argument);
+        } catch (...) {
+            error = std::current_exception();
+            throw;
         }
     }
 
@@ -171,7 +187,7 @@ private:
 
     Handler handler_;
     Work work_;
-    Cancellation<Request> cancellation_;
+    Cancellation cancellation_;
 };
 
 }  // namespace batching::detail

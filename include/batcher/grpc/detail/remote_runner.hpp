@@ -1,4 +1,4 @@
-// RemoteInvoker: the batch function of a handle, one remote call that carries a whole batch.
+// RemoteRunner: the batch function of a handle, one remote call that carries a whole batch.
 //
 // It runs on no thread of ours: the call is sent by whoever forms the batch, and what comes back is read
 // on a thread of gRPC's, which posts the callers to where they resume.
@@ -8,9 +8,8 @@
 
 #include <atomic>
 #include <batcher/codec.hpp>
-#include <batcher/detail/asio.hpp>
-#include <batcher/detail/engine.hpp>
-#include <batcher/detail/invoker.hpp>
+#include <batcher/detail/runtime/engine.hpp>
+#include <batcher/detail/runtime/runner.hpp>
 #include <batcher/grpc/detail/remote_call.hpp>
 #include <batcher/grpc/detail/wire.hpp>
 #include <batcher/result.hpp>
@@ -27,35 +26,36 @@
 namespace batching::grpc::detail {
 
 // A batch under way: usually one call; several, at the same time, if its bytes do not fit into one message.
-template <class In, class Out, class Done>
-class RemoteBatch : public std::enable_shared_from_this<RemoteBatch<In, Out, Done>> {
+template <class In, class Out>
+class RemoteBatch : public std::enable_shared_from_this<RemoteBatch<In, Out>> {
+    using ItemBatch = batching::detail::ItemBatch<In, Out>;
+    using Done = batching::detail::Done;
+
 public:
-    RemoteBatch(std::shared_ptr<Remote> remote, const std::vector<In>& items, Done done)
-        : remote_(std::move(remote)), results_(items.size()), done_(std::move(done)) {
-        write(items);
+    RemoteBatch(std::shared_ptr<Remote> remote, ItemBatch& batch)
+        : remote_(std::move(remote)),
+          batch_(batch),
+          work_(std::in_place, batch.engine->own_executor()),
+          results_(batch.items.size()) {
+        write(batch.items);
         left_ = calls_.size();
     }
 
-    // True if there is nothing to send: no item could be written. Then finish() is to be called.
-    bool empty() const noexcept { return calls_.empty(); }
+    // True if there is nothing to send: no item could be written. Then the outcome is there.
+    bool empty() {
+        if (calls_.empty()) set_outcome();
+        return calls_.empty();
+    }
 
     // The batch may be done before it returns, and is kept alive by its calls.
-    void start() {
+    void start(Done done) {
         const auto self = this->shared_from_this();
+        done_.emplace(std::move(done));
         for (Call& call : calls_) call.start();
     }
 
     void cancel() noexcept {
         for (Call& call : calls_) call.cancel();
-    }
-
-    void finish() {
-        std::vector<Result> results;
-        results.reserve(results_.size());
-        for (auto& result : results_) results.push_back(*std::move(result));
-        results_.clear();
-        const std::size_t count = results.size();
-        done_.from_any_thread(Outcome(count, std::move(results)));
     }
 
 private:
@@ -172,71 +172,78 @@ private:
     }
 
     void call_done() {
-        if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) finish();
+        if (left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+        set_outcome();
+        done_->elsewhere();
+        work_.reset();
+    }
+
+    void set_outcome() {
+        std::vector<Result> results;
+        results.reserve(results_.size());
+        for (auto& result : results_) results.push_back(*std::move(result));
+        const std::size_t count = results.size();
+        batch_.outcome = Outcome(count, std::move(results));
     }
 
     const std::shared_ptr<Remote> remote_;
+    ItemBatch& batch_;  // lives until it is done
+    std::optional<batching::detail::CompletionExecutor::Work> work_;
     std::deque<Call> calls_;  // they do not move
     std::vector<std::optional<Result>> results_;
     std::atomic<std::size_t> left_{0};
-    Done done_;
+    std::optional<Done> done_;
 };
 
-template <class In, class Out, class Done>
-class RemoteInvoker final : public batching::detail::Invoker<In, Done> {
-    using BatchId = batching::detail::BatchId;
-    using Batch = RemoteBatch<In, Out, Done>;
+template <class In, class Out>
+class RemoteRunner final : public batching::detail::ItemRunner<In, Out> {
+    using Batch = batching::detail::Batch;
+
+    struct SentBatch final : batching::detail::ItemBatch<In, Out> {
+        std::mutex mutex;
+        std::weak_ptr<RemoteBatch<In, Out>> sent;  // while it is under way
+    };
 
 public:
-    explicit RemoteInvoker(std::shared_ptr<Remote> remote)
-        : remote_(std::move(remote)), running_(remote_->options.calls_in_flight) {}
+    explicit RemoteRunner(std::shared_ptr<Remote> remote) : remote_(std::move(remote)) {}
 
-    bool runs_elsewhere() const noexcept override { return true; }
-
-    void invoke(const asio::any_io_executor& executor, std::size_t, std::vector<In>& items,
-                Done done) override {
-        const BatchId id = done.batch();
-        const auto batch = std::make_shared<Batch>(remote_, items, std::move(done));
-        if (batch->empty()) {
-            asio::post(executor, [batch] { batch->finish(); });
-            return;
-        }
-        const bool wanted = remember(id, batch);
-        batch->start();
-        if (!wanted) batch->cancel();
+    std::unique_ptr<Batch> make_batch() noexcept override {
+        return this->template make_batch_as<SentBatch>();
     }
 
-    void unwanted(BatchId id) noexcept override {
-        std::shared_ptr<Batch> batch;
-        {
-            const std::lock_guard lock(mutex_);
-            Running& running = running_[id.slot];
-            if (running.number > id.number) return;
-            if (running.number == id.number) batch = running.batch.lock();
-            running = {id.number, {}, true};
+    bool never_blocks() const noexcept override { return true; }
+
+    bool invoke(Batch& base, batching::detail::Done& done) noexcept override {
+        auto& batch = static_cast<SentBatch&>(base);
+        try {
+            const auto sent = std::make_shared<RemoteBatch<In, Out>>(remote_, batch);
+            if (sent->empty()) return true;
+            {
+                const std::lock_guard lock(batch.mutex);
+                batch.sent = sent;
+            }
+            const bool unwanted = batch.stop_requested;
+            sent->start(std::move(done));
+            if (unwanted) sent->cancel();
+            return false;
+        } catch (...) {
+            if (done) base.error = std::current_exception();
+            return static_cast<bool>(done);
         }
-        if (batch) batch->cancel();
+    }
+
+    void stop(Batch& base) noexcept override {
+        auto& batch = static_cast<SentBatch&>(base);
+        std::shared_ptr<RemoteBatch<In, Out>> sent;
+        {
+            const std::lock_guard lock(batch.mutex);
+            sent = batch.sent.lock();
+        }
+        if (sent) sent->cancel();
     }
 
 private:
-    struct Running {
-        std::uint64_t number = 0;
-        std::weak_ptr<Batch> batch;
-        bool unwanted = false;
-    };
-
-    // False if nobody waits for the batch any more.
-    bool remember(BatchId id, const std::shared_ptr<Batch>& batch) {
-        const std::lock_guard lock(mutex_);
-        Running& running = running_[id.slot];
-        if (running.number == id.number) return !running.unwanted;
-        running = {id.number, batch, false};
-        return true;
-    }
-
     const std::shared_ptr<Remote> remote_;
-    std::mutex mutex_;
-    std::vector<Running> running_;
 };
 
 }  // namespace batching::grpc::detail

@@ -10,8 +10,8 @@
 #pragma once
 
 #include <batcher/detail/asio.hpp>
-#include <batcher/detail/frame_waiter.hpp>
-#include <batcher/detail/waiter.hpp>
+#include <batcher/detail/runtime/completion_executor.hpp>
+#include <batcher/detail/waiters/coroutine.hpp>
 #include <coroutine>
 #include <memory>
 #include <type_traits>
@@ -21,6 +21,13 @@ namespace batching::detail {
 
 template <class Request>
 struct OperationTag {};
+
+// If you see an error here, it means that an operation with a name was awaited; the sentence says how.
+template <class Request>
+constexpr void refuse_second_await() {
+    static_assert(sizeof(Request) == 0,
+                  "an operation is awaited once: write co_await std::move(operation)");
+}
 
 // Asio from 1.23 on asks whether an operation is callable with this, and would then rather call it.
 #if BATCHER_ASIO_VERSION >= 102300
@@ -37,7 +44,7 @@ class AwaitableWaiter : public FrameWaiter<Request> {
     using Executor = asio::any_io_executor;
     using Frame = asio::detail::awaitable_frame_base<Executor>;
     using Thread = asio::detail::awaitable_thread<Executor>;
-    using Work = std::decay_t<decltype(asio::prefer(std::declval<const HomeTable::executor_type&>(),
+    using Work = std::decay_t<decltype(asio::prefer(std::declval<const CompletionExecutor::PlainExecutor&>(),
                                                     asio::execution::outstanding_work_t::tracked))>;
 
     // All coroutines that wait for one another, from the one that was spawned; it owns their frames.
@@ -62,36 +69,36 @@ public:
         this->prepare();
         Thread* const running = frame.detach_thread();
         try {
-            find_home(*running);
+            find_executor(*running);
         } catch (...) {
             stop_working();
             frame.attach_thread(running);
             throw;
         }
-        this->kind = &awaitable;
+        this->ops = &awaitable;
         this->caller_ = &frame;
         std::construct_at(&place_.thread, std::move(*running));
         Request::start();
     }
 
 private:
-    void find_home(const Thread& running) {
+    void find_executor(const Thread& running) {
         const Executor executor = running.get_executor();
-        this->go_home_to(executor);
+        this->resume_on(executor);
         keep_working(executor);
         const auto slot = running.get_cancellation_slot();
-        if (slot.is_connected()) this->away().cancellation.connect(slot, *this);
+        if (slot.is_connected()) this->cold().cancellation.connect(slot, *this);
     }
 
-    // Outstanding work at home while it waits. The Batcher's own executor has some anyway.
+    // Outstanding work there while it waits. The Batcher's own executor has some anyway.
     void keep_working(const Executor& executor) {
-        if (this->home == nullptr) return;
-        if (const auto* plain = HomeTable::plain(executor)) {
+        if (this->resumes_on == nullptr) return;
+        if (const auto* plain = CompletionExecutor::plain(executor)) {
             std::construct_at(&work_.work,
                               asio::prefer(*plain, asio::execution::outstanding_work_t::tracked));
             this->working_ = true;
         } else {
-            this->away().work =
+            this->cold().work =
                 asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
         }
     }
@@ -100,16 +107,16 @@ private:
         if (std::exchange(this->working_, false)) std::destroy_at(&work_.work);
     }
 
-    static AwaitableWaiter& self(Waiter& waiter) noexcept {
-        return static_cast<AwaitableWaiter&>(waiter);
+    static AwaitableWaiter& self(Call& call) noexcept {
+        return static_cast<AwaitableWaiter&>(call);
     }
-    static constexpr Kind awaitable{[](Waiter& waiter) { self(waiter).resume(); },
-                                    [](Waiter& waiter) noexcept { self(waiter).take_thread(); },
-                                    false};
+    static constexpr CallOps awaitable{[](Call& call) { self(call).resume(); },
+                                       [](Call& call) noexcept { self(call).take_thread(); },
+                                       false};
 
     void resume() {
         Frame& frame = *static_cast<Frame*>(this->caller_);
-        const bool cancellable = this->away_ && this->away_->cancellation.connected();
+        const bool cancellable = this->cold_ && this->cold_->cancellation.connected();
         Running running = take_thread();
         running.go_on(frame, cancellable);
     }
@@ -117,7 +124,7 @@ private:
     // What it returns owns this waiter.
     Running take_thread() noexcept {
         stop_working();
-        if (const auto away = std::move(this->away_)) away->cancellation.forget(this->engine());
+        if (const auto cold = std::move(this->cold_)) cold->cancellation.forget(this->engine());
         Running running(std::move(place_.thread));
         std::destroy_at(&place_.thread);
         return running;
@@ -149,10 +156,13 @@ class awaitable<batching::detail::OperationTag<Request>, any_io_executor> {
 public:
     using waiter_type = batching::detail::AwaitableWaiter<Request>;
 
-    // await_transform() copies this part of the operation, which itself stays where it is until the end
+    // await_transform() moves this part of the operation, which itself stays where it is until the end
     // of the co_await expression.
     explicit awaitable(waiter_type& waiter) noexcept : hooked_(waiter) {}
-    awaitable(const awaitable& other) = default;
+    awaitable(awaitable&& other) = default;
+    awaitable(const awaitable& other) noexcept : hooked_(other.hooked_) {
+        batching::detail::refuse_second_await<Request>();
+    }
     awaitable& operator=(const awaitable&) = delete;
 
     bool await_ready() const noexcept { return false; }

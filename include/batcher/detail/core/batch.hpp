@@ -1,0 +1,101 @@
+// Batch: calls that share one call of the batch function, or one error, on their way back to their callers.
+//
+// Batches are pooled: the Machine makes them, uses them again, and frees none before it goes. So a call's
+// batch never dangles.
+#pragma once
+
+#include <atomic>
+#include <batcher/detail/core/call.hpp>
+#include <batcher/detail/core/rules.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <list>
+#include <memory>
+
+namespace batching::detail {
+
+class Engine;
+
+enum class BatchPhase : std::uint32_t {
+    idle,      // in the pool
+    starting,  // it has a slot, and will be formed when the executor gets to it
+    loading,   // it is formed, and its items are being moved out of its calls: none of them may leave
+    running,   // the batch function is called
+    completed  // its calls are on their way to their executors
+};
+
+// Calls of one batch whose callers resume on the same executor. They are posted there together.
+struct Group {
+    CompletionExecutor* executor = nullptr;    // null: the Batcher's own
+    std::shared_ptr<CompletionExecutor> kept;  // the same, as long as it is needed
+    CallList calls;
+    bool pending = false;  // not all of them have been handed back
+};
+
+struct Batch {
+    Batch() = default;
+    Batch(const Batch&) = delete;
+    Batch& operator=(const Batch&) = delete;
+    virtual ~Batch() = default;
+
+    std::atomic<BatchPhase> phase{BatchPhase::idle};
+    CallList calls;          // in the order of service, until they are grouped
+    std::size_t size = 0;    // calls still in it
+    std::exception_ptr error;  // what they all fail with, if they do
+
+    std::size_t slot = 0;
+    std::uint64_t number = 0;
+    DispatchReason reason = DispatchReason::full;
+    bool mixed = false;  // not all of its calls have the same completion executor
+    std::atomic<bool> stop_requested{false};  // nobody waits for it any more
+    Time started{};
+
+    // Of the engine:
+    std::list<Group> groups;            // at least one; used again
+    std::size_t group_count = 0;        // the first so many are of its completed calls
+    std::atomic<std::size_t> users{0};  // tasks and groups that still need it
+    std::shared_ptr<Engine> engine;     // kept alive for them
+    bool awaits_executor = false;       // starting: its run is posted
+
+    std::unique_ptr<Batch> older;   // of the same Machine
+    Batch* next = nullptr;          // in a BatchQueue, or in the pool
+    Batch* next_to_stop = nullptr;  // the same in a list of those whose stop is requested
+};
+
+// Batches in a row, first in, first out.
+class BatchQueue {
+public:
+    void push(Batch& batch) noexcept {
+        batch.next = nullptr;
+        (last_ == nullptr ? first_ : last_->next) = &batch;
+        last_ = &batch;
+    }
+    Batch* pop() noexcept {
+        Batch* const batch = first_;
+        if (batch == nullptr) return nullptr;
+        first_ = batch->next;
+        if (first_ == nullptr) last_ = nullptr;
+        return batch;
+    }
+    Batch* last() const noexcept { return last_; }
+    template <class Visit>
+    void for_each(Visit visit) const {
+        for (Batch* batch = first_; batch != nullptr; batch = batch->next) visit(*batch);
+    }
+
+private:
+    Batch* first_ = nullptr;
+    Batch* last_ = nullptr;
+};
+
+// Makes the batches of a Machine; waits for memory if there is none.
+class BatchFactory {
+public:
+    virtual std::unique_ptr<Batch> make_batch() noexcept = 0;
+
+protected:
+    ~BatchFactory() = default;
+};
+
+}  // namespace batching::detail

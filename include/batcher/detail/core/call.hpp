@@ -1,0 +1,202 @@
+// Call: one call of a Batcher, as the library knows it; and CallList, the lists that calls stand in.
+//
+// A call is part of what its caller waits with: a coroutine frame, the memory of an Asio handler, the
+// stack of a blocked thread. So waiting allocates nothing here. Its state is the only record of where it
+// is, and it stands in at most one list at any time:
+//
+//     created --------> queued ---------> running --------> completed --------> done
+//      made by its        handed in: in the   in a batch, from   its result or       handed back, or
+//      owner, unknown     intake or in the    when that is       error is decided,   left by its owner:
+//      to the library     queue               formed             and on its way      unknown again
+#pragma once
+
+#include <atomic>
+#include <cassert>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+// A coroutine may be resumed and destroyed by another thread before the function that published it
+// returns; inlined into the coroutine, clang 14 would keep that function's locals in the frame.
+#if defined(_MSC_VER)
+#define BATCHER_NOINLINE __declspec(noinline)
+#else
+#define BATCHER_NOINLINE __attribute__((noinline))
+#endif
+
+namespace batching::detail {
+
+struct Batch;
+class Call;
+class CompletionExecutor;
+
+// An instant of the Batcher's clock, since that clock's epoch.
+using Time = std::chrono::nanoseconds;
+
+enum class CallState : std::uint8_t { created, queued, running, completed, done };
+
+// What a kind of caller does with its calls: one static object for each kind.
+struct CallOps {
+    // Hands the result over. Called once, on the completion executor; the call may be gone when it returns.
+    void (*resume)(Call&);
+    // Instead of resume(), when the completion executor is gone: frees what the library owns.
+    void (*abandon)(Call&) noexcept;
+    // True: the call belongs to a frame that others may destroy; abandon() is called under the lock.
+    bool in_frame;
+};
+
+struct Link {
+    Link* prev = nullptr;
+    Link* next = nullptr;
+};
+
+class Call : public Link {
+public:
+    Call() = default;
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+    // Set before it is handed in.
+    const CallOps* ops = nullptr;
+    CompletionExecutor* resumes_on = nullptr;  // its caller; null: the Batcher's own
+    Time queued_at{};
+
+    // From running on: its batch, and its place in what the batch function is given.
+    Batch* batch = nullptr;
+
+    // Relaxed: what orders the accesses is the engine's lock, or the post that hands back.
+    CallState state() const noexcept { return state_.load(std::memory_order_relaxed); }
+    void state(CallState to) noexcept {
+        assert(to > state() || to == CallState::created);
+        state_.store(to, std::memory_order_relaxed);
+    }
+    bool pending() const noexcept {
+        const CallState now = state();
+        return now != CallState::created && now != CallState::done;
+    }
+
+    // As its last act: what it resumes may destroy it.
+    void hand_back() {
+        state(CallState::done);
+        ops->resume(*this);
+    }
+
+protected:
+    ~Call() = default;
+
+private:
+    std::atomic<CallState> state_{CallState::created};
+
+protected:
+    bool executor_chosen_ = false;  // of a caller in a frame: its coroutine is not asked for one
+    bool working_ = false;          // it holds outstanding work on its executor
+
+public:
+    std::uint32_t index = 0;
+};
+
+// With an item of up to 8 bytes, all that is touched to queue a call and to take it lies in 64 bytes.
+static_assert(sizeof(void*) != 8 || sizeof(Call) <= 56);
+
+// The ops of a class with resume() and abandon() of its own.
+template <class T, bool in_frame>
+inline constexpr CallOps call_ops{[](Call& call) { static_cast<T&>(call).resume(); },
+                                  [](Call& call) noexcept { static_cast<T&>(call).abandon(); },
+                                  in_frame};
+
+// A circular list with a sentinel, so that a call can leave without knowing which list it is in.
+class CallList {
+public:
+    CallList() noexcept { reset(); }
+    CallList(const CallList&) = delete;
+    CallList& operator=(const CallList&) = delete;
+
+    bool empty() const noexcept { return end_.next == &end_; }
+    Call& front() const noexcept { return *to_call(end_.next); }
+    Call& back() const noexcept { return *to_call(end_.prev); }
+
+    // The one after it, or null if it is the last; and the one before it.
+    Call* after(Call& call) const noexcept { return get(static_cast<Link&>(call).next); }
+    Call* before(Call& call) const noexcept { return get(static_cast<Link&>(call).prev); }
+
+    void push_back(Call& call) noexcept {
+        Link& link = call;
+        append(&link, &link);
+    }
+
+    Call* pop_front() noexcept {
+        if (empty()) return nullptr;
+        Call& call = front();
+        unlink(call);
+        return &call;
+    }
+
+    static void unlink(Call& call) noexcept {
+        Link& link = call;
+        link.prev->next = link.next;
+        link.next->prev = link.prev;
+    }
+
+    // Calls `visit` with each call; it may unlink the one it is called with.
+    template <class Visit>
+    void for_each(Visit visit) {
+        for (Link* link = end_.next; link != &end_;) {
+            Link* const next = link->next;
+            visit(*to_call(link));
+            link = next;
+        }
+    }
+
+    // Moves `first` to `last`, a part of another list, to the end of this one: O(1).
+    void splice(Call& first, Call& last) noexcept {
+        Link& from = first;
+        Link& to = last;
+        from.prev->next = to.next;
+        to.next->prev = from.prev;
+        append(&from, &to);
+    }
+
+    // Moves all of `other` to the end of this one: O(1).
+    void splice(CallList& other) noexcept {
+        if (other.empty()) return;
+        append(other.end_.next, other.end_.prev);
+        other.reset();
+    }
+
+    // Appends a chain that leads by `next` from the newest to the oldest, oldest first, and returns how
+    // many those were: O(n).
+    std::size_t append_reversed(Link* newest) noexcept {
+        std::size_t count = 0;
+        Link* newer = &end_;
+        Link* const last = end_.prev;
+        for (Link* link = newest; link != nullptr; ++count) {
+            Link* const older = link->next;
+            link->next = newer;
+            newer->prev = link;
+            newer = link;
+            link = older;
+        }
+        newer->prev = last;
+        last->next = newer;
+        return count;
+    }
+
+private:
+    // Laundered, or g++ 12 at -O2 sees the sentinel in every call and warns of writes beyond it.
+    static Call* to_call(Link* link) noexcept { return std::launder(static_cast<Call*>(link)); }
+    Call* get(Link* link) const noexcept { return link == &end_ ? nullptr : to_call(link); }
+
+    void reset() noexcept { end_.prev = end_.next = &end_; }
+
+    void append(Link* first, Link* last) noexcept {
+        first->prev = end_.prev;
+        end_.prev->next = first;
+        last->next = &end_;
+        end_.prev = last;
+    }
+
+    Link end_;
+};
+
+}  // namespace batching::detail

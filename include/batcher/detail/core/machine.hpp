@@ -1,0 +1,362 @@
+// Machine: the core of a Batcher. Where each call is, when a batch leaves, and what is to be done next.
+//
+// It does no I/O, knows no thread and reads no clock: events go in, with the time they happened at, and
+// actions come out. Whoever drives it holds a lock, and carries the actions out when he has let go of it.
+//
+//     events     arrived, left, failed, flush, close, cancel, drain      by callers
+//                ready, completed, recycled                              by batches that run
+//                abandon                                                 by executors that go
+//     decide(now), take_actions()                                        after each of them
+//
+// No event fails, and none but cancel() and abandon() takes longer for many calls that wait.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/core/batch.hpp>
+#include <batcher/detail/core/queue.hpp>
+#include <batcher/detail/core/recorder.hpp>
+#include <batcher/detail/core/rules.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace batching::detail {
+
+// How many of some calls may come in, and why not all.
+struct Admission {
+    std::size_t accepted;
+    bool closed;
+    std::size_t waiting;  // those that are accepted included
+    std::size_t max_queue_size;
+};
+enum class Accept : std::uint8_t { all_or_none, as_many_as_fit };
+
+struct Actions {
+    BatchQueue start;           // to be formed on the executor, in this order
+    BatchQueue completed;       // their calls are to be handed back
+    Batch* stop = nullptr;      // nobody waits for them any more; linked by next_to_stop
+};
+
+// When to decide again, if no other event comes.
+struct Outlook {
+    std::optional<Time> wake_at;   // at this instant, or earlier
+    std::size_t notify_after = 0;  // after so many arrivals; 0: however many there are
+};
+
+class Machine {
+public:
+    Machine(const Rules& rules, BatchFactory& factory) : rules_(rules), factory_(factory) {
+        free_slots_.resize(rules.max_concurrent_batches);
+        for (std::size_t i = 0; i < free_slots_.size(); ++i) free_slots_[i] = free_slots_.size() - 1 - i;
+    }
+
+    Machine(const Machine&) = delete;
+    Machine& operator=(const Machine&) = delete;
+    ~Machine() {
+        while (batches_ != nullptr) batches_ = std::move(batches_->older);
+    }
+
+    // ---- callers ----------------------------------------------------------------------------------------
+
+    // Asks for room for calls that are about to arrive. Those that are not accepted count as rejected.
+    Admission admit(std::size_t count, Accept accept) noexcept {
+        Admission admission{0, closed_, queue_.size(), rules_.max_queue_size};
+        if (!closed_) {
+            const std::size_t room = rules_.room(queue_);
+            if (count <= room) {
+                admission.accepted = count;
+            } else if (accept == Accept::as_many_as_fit) {
+                admission.accepted = room;
+            }
+        }
+        admission.waiting += admission.accepted;
+        recorder_.rejected(count - admission.accepted);
+        return admission;
+    }
+
+    // Calls wait: a chain that leads by `next` from the newest to the oldest, or null.
+    void arrived(Link* newest) noexcept { recorder_.accepted(queue_.push(newest)); }
+
+    // The owner of a call destroys it: nothing here refers to it afterwards. Precondition: its batch, if it
+    // has one, is not loading.
+    void left(Call& call) noexcept {
+        if (!take_out(call)) CallList::unlink(call);  // it was on its way back
+        call.state(CallState::done);
+    }
+
+    // A call fails alone, if it waits or runs. False if its end is decided already.
+    bool cancelled(Call& call, const std::exception_ptr& error) noexcept {
+        if (!take_out(call)) return false;
+        complete(call, error);
+        return true;
+    }
+
+    // The same for one whose item could not be moved into its batch.
+    void not_loaded(Call& call, const std::exception_ptr& error) noexcept {
+        CallList::unlink(call);
+        --call.batch->size;
+        recorder_.left_running();
+        recorder_.failed();
+        complete(call, error);
+    }
+
+    // A call that was not accepted.
+    void refused(Call& call, const std::exception_ptr& error) noexcept { complete(call, error); }
+
+    void flush() noexcept { queue_.flush(); }
+    void close() noexcept { closed_ = true; }
+    bool closed() const noexcept { return closed_; }
+
+    // All that wait fail.
+    void cancel(const std::exception_ptr& error) noexcept {
+        if (queue_.empty()) return;
+        Batch& batch = completed_batch(error);
+        recorder_.cancelled(queue_.size());
+        queue_.take_all(batch.calls);
+        batch.calls.for_each([&](Call& call) { join(call, batch, CallState::completed); });
+    }
+
+    // `call` completes when nothing waits or runs.
+    void drain(Call& call) noexcept {
+        closed_ = true;
+        call.state(CallState::queued);
+        drains_.push_back(call);
+    }
+    void drain_left(Call& call) noexcept {
+        CallList::unlink(call);
+        call.state(CallState::done);
+    }
+    bool drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
+        if (call.state() != CallState::queued) return false;
+        CallList::unlink(call);
+        complete(call, error);
+        return true;
+    }
+
+    // ---- batches ----------------------------------------------------------------------------------------
+
+    // The executor got to a batch that was to start: forms it, from the oldest calls. False if there are
+    // none that may leave any more; its slot is free again then.
+    bool ready(Batch& batch, Time now) noexcept {
+        --starting_;
+        const auto reason = rules_.reason(queue_, closed_, now);
+        if (!reason) {
+            free_slots_.push_back(batch.slot);
+            return false;
+        }
+        batch.number = ++formed_;
+        batch.reason = *reason;
+        batch.started = now;
+        fill(batch, now);
+        recorder_.formed(batch);
+        batch.phase.store(BatchPhase::loading, std::memory_order_relaxed);
+        return true;
+    }
+
+    // The batch function has returned, for `failed` of the calls in the batch with an error.
+    void completed(Batch& batch, std::size_t failed, Time now) noexcept {
+        free_slots_.push_back(batch.slot);
+        recorder_.completed(batch, failed, now);
+        batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
+        batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
+    }
+
+    // Nobody needs the batch any more.
+    void recycled(Batch& batch) noexcept {
+        batch.phase.store(BatchPhase::idle, std::memory_order_relaxed);
+        batch.stop_requested.store(false, std::memory_order_relaxed);
+        batch.size = 0;
+        batch.mixed = false;
+        batch.next = idle_batches_;
+        idle_batches_ = &batch;
+    }
+
+    // ---- executors that go ------------------------------------------------------------------------------
+
+    // The calls of whose completion executor `gone` is true leave for `orphans`, whether they wait or run.
+    // Precondition: no batch is loading.
+    template <class Gone>
+    void abandon(Gone gone, CallList& orphans) noexcept {
+        const auto leave = [&](Call& call) {
+            if (!gone(call.resumes_on)) return;
+            take_out(call);
+            call.state(CallState::completed);
+            orphans.push_back(call);
+        };
+        queue_.for_each(leave);
+        drains_.for_each([&](Call& call) {
+            if (!gone(call.resumes_on)) return;
+            CallList::unlink(call);
+            call.state(CallState::completed);
+            orphans.push_back(call);
+        });
+        for_each_batch([&](Batch& batch) { batch.calls.for_each(leave); });
+    }
+
+    template <class Visit>
+    void for_each_batch(Visit visit) {
+        for (Batch* batch = batches_.get(); batch != nullptr; batch = batch->older.get()) visit(*batch);
+    }
+
+    // ---- what follows -----------------------------------------------------------------------------------
+
+    // What to do now goes to the actions.
+    Outlook decide(Time now) noexcept {
+        while (may_start(now)) start();
+        if (idle() && !drains_.empty()) {
+            Batch& batch = completed_batch(nullptr);
+            batch.calls.splice(drains_);
+            batch.calls.for_each([&](Call& call) { join(call, batch, CallState::completed); });
+        }
+        Outlook outlook;
+        outlook.notify_after = notify_after();
+        if (!queue_.empty() && !free_slots_.empty() && starting_ == 0) {
+            outlook.wake_at = rules_.due(queue_);
+        }
+        return outlook;
+    }
+
+    Actions take_actions() noexcept { return std::exchange(actions_, Actions()); }
+
+    // How many arrivals may come unseen until decide() has been called again.
+    std::size_t unseen_arrivals() const noexcept { return closed_ || limited() ? 1 : 0; }
+
+    // Nothing waits or runs.
+    bool idle() const noexcept {
+        return queue_.empty() && free_slots_.size() == rules_.max_concurrent_batches;
+    }
+
+    Stats stats() const noexcept {
+        Stats stats = recorder_.stats();
+        stats.waiting = queue_.size();
+        return stats;
+    }
+
+private:
+    bool limited() const noexcept { return rules_.max_queue_size != std::numeric_limits<std::size_t>::max(); }
+
+    // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
+    bool may_start(Time now) const noexcept {
+        if (free_slots_.empty()) return false;
+        if (starting_ > 0) return queue_.size() / rules_.max_batch_size > starting_;
+        return rules_.reason(queue_, closed_, now).has_value();
+    }
+
+    void start() noexcept {
+        Batch& batch = idle_batch();
+        batch.slot = free_slots_.back();
+        free_slots_.pop_back();
+        batch.phase.store(BatchPhase::starting, std::memory_order_relaxed);
+        ++starting_;
+        actions_.start.push(batch);
+    }
+
+    // The first arrival is heard of to set the alarm for it, and that which lets a full batch go.
+    std::size_t wanted() const noexcept {
+        if (free_slots_.empty()) return 0;  // a slot that is freed asks again
+        return queue_.empty() ? 1 : rules_.to_next_full_batch(queue_);
+    }
+
+    std::size_t notify_after() const noexcept {
+        if (closed_) return 1;
+        const std::size_t first = wanted();
+        if (!limited()) return first;
+        const std::size_t refused = rules_.room(queue_) + 1;  // the first that does not fit
+        return first == 0 ? refused : std::min(first, refused);
+    }
+
+    void fill(Batch& batch, Time now) noexcept {
+        WaitTimes waited(recorder_, now);
+        std::uint32_t size = 0;
+        const CompletionExecutor* executor = nullptr;
+        queue_.take(rules_.max_batch_size, batch.calls, [&](Call& call) {
+            waited.note(call.queued_at);
+            if (size == 0) executor = call.resumes_on;
+            if (call.resumes_on != executor) batch.mixed = true;
+            call.state(CallState::running);
+            call.batch = &batch;
+            call.index = size++;
+        });
+        batch.size = size;
+    }
+
+    // A call leaves the queue or the batch that runs with it, uncounted in the results. False if its end is
+    // decided already.
+    bool take_out(Call& call) noexcept {
+        switch (call.state()) {
+            case CallState::queued:
+                queue_.erase(call);
+                break;
+            case CallState::running:
+                CallList::unlink(call);
+                recorder_.left_running();
+                if (--call.batch->size == 0) request_stop(*call.batch);
+                break;
+            default:
+                return false;
+        }
+        recorder_.cancelled();
+        return true;
+    }
+
+    void request_stop(Batch& batch) noexcept {
+        if (batch.stop_requested.exchange(true, std::memory_order_relaxed)) return;
+        batch.users.fetch_add(1, std::memory_order_relaxed);
+        batch.next_to_stop = std::exchange(actions_.stop, &batch);
+    }
+
+    // A batch without a run, for calls that fail with `error`, or end without.
+    Batch& completed_batch(const std::exception_ptr& error) noexcept {
+        Batch* const last = actions_.completed.last();
+        if (last != nullptr && last->error == error) return *last;
+        Batch& batch = idle_batch();
+        batch.error = error;
+        batch.mixed = true;
+        batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
+        actions_.completed.push(batch);
+        return batch;
+    }
+
+    void complete(Call& call, const std::exception_ptr& error) noexcept {
+        Batch& batch = completed_batch(error);
+        join(call, batch, CallState::completed);
+        batch.calls.push_back(call);
+    }
+
+    static void join(Call& call, Batch& batch, CallState state) noexcept {
+        call.state(state);
+        call.batch = &batch;
+        call.index = 0;
+    }
+
+    Batch& idle_batch() noexcept {
+        if (idle_batches_ != nullptr) return *std::exchange(idle_batches_, idle_batches_->next);
+        std::unique_ptr<Batch> batch = factory_.make_batch();
+        batch->older = std::move(batches_);
+        batches_ = std::move(batch);
+        return *batches_;
+    }
+
+    const Rules rules_;
+    BatchFactory& factory_;
+
+    Queue queue_;
+    CallList drains_;
+    bool closed_ = false;
+
+    std::vector<std::size_t> free_slots_;  // the last one is taken first
+    std::size_t starting_ = 0;             // batches that have a slot, and are not formed yet
+    std::uint64_t formed_ = 0;             // batches so far
+
+    std::unique_ptr<Batch> batches_;  // all of them, linked by `older`
+    Batch* idle_batches_ = nullptr;
+
+    Actions actions_;
+    Recorder recorder_;
+};
+
+}  // namespace batching::detail

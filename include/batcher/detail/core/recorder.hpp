@@ -1,0 +1,78 @@
+// Recorder: the figures of stats(), as they come.
+#pragma once
+
+#include <batcher/detail/core/batch.hpp>
+#include <batcher/stats.hpp>
+#include <cstddef>
+#include <cstdint>
+
+namespace batching::detail {
+
+class Recorder {
+public:
+    const Stats& stats() const noexcept { return stats_; }
+
+    void accepted(std::size_t calls) noexcept { stats_.submitted += calls; }
+    void rejected(std::size_t calls) noexcept { stats_.rejected += calls; }
+    void cancelled(std::size_t calls = 1) noexcept { stats_.cancelled += calls; }
+    void failed(std::size_t calls = 1) noexcept { stats_.failed += calls; }
+
+    void formed(const Batch& batch) noexcept {
+        switch (batch.reason) {
+            case DispatchReason::full:
+                ++stats_.batches_full;
+                break;
+            case DispatchReason::timeout:
+                ++stats_.batches_timeout;
+                break;
+            case DispatchReason::flushed:
+                ++stats_.batches_flushed;
+                break;
+        }
+        stats_.batch_size.record(batch.size);
+        stats_.running += batch.size;
+    }
+    void left_running(std::size_t calls = 1) noexcept { stats_.running -= calls; }
+    void waited(Time time, std::size_t calls) noexcept { stats_.wait_time.record(time, calls); }
+
+    // A batch has run: `failed` of the calls still in it get an error.
+    void completed(const Batch& batch, std::size_t failed, Time now) noexcept {
+        stats_.running -= batch.size;
+        stats_.failed += failed;
+        stats_.completed += batch.size - failed;
+        stats_.run_time.record(now - batch.started);
+    }
+
+private:
+    Stats stats_;
+};
+
+// How long the calls of a batch have waited. Neighbours were often queued at the same time.
+class WaitTimes {
+public:
+    WaitTimes(Recorder& recorder, Time now) noexcept : recorder_(recorder), now_(now) {}
+    WaitTimes(const WaitTimes&) = delete;
+    WaitTimes& operator=(const WaitTimes&) = delete;
+    ~WaitTimes() { record(); }
+
+    void note(Time queued_at) noexcept {
+        if (queued_at != queued_at_) {
+            record();
+            queued_at_ = queued_at;
+        }
+        ++calls_;
+    }
+
+private:
+    void record() noexcept {
+        if (calls_ != 0) recorder_.waited(now_ - queued_at_, calls_);
+        calls_ = 0;
+    }
+
+    Recorder& recorder_;
+    const Time now_;
+    Time queued_at_{};
+    std::size_t calls_ = 0;
+};
+
+}  // namespace batching::detail

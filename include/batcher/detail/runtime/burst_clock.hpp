@@ -1,0 +1,74 @@
+// The time of a call, read once for several calls made by callers that are resumed together.
+//
+// Reading a clock costs as much as everything else in a call. A batch's callers are resumed one after
+// the other in one task (Engine::hand_back), and typically call again at once; their calls share a
+// reading. How many is found out anew in each burst: one, and four times as many, up to 32, as long as the
+// last ones took less than a tolerance in all. Everywhere else the clock is read for each call. So a call's
+// time is never too young, and too old by at most what the next 31 callers of a burst take, if they are
+// suddenly slow after others were fast.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/core/call.hpp>
+#include <chrono>
+
+namespace batching::detail {
+
+template <class Clock>
+Time time_of(typename Clock::time_point point) noexcept {
+    return std::chrono::duration_cast<Time>(point.time_since_epoch());
+}
+
+// What this thread has read last.
+struct ClockReading {
+    Time time{};
+    const char* clock = nullptr;  // of which it is a reading
+    unsigned uses = 0;
+    unsigned uses_left = 0;
+    unsigned bursts = 0;  // one in another
+};
+
+// While one lives, this thread resumes the callers of one batch.
+class Burst {
+public:
+    Burst() noexcept {
+        ++reading.bursts;
+        reading.uses = reading.uses_left = 0;
+    }
+    Burst(const Burst&) = delete;
+    Burst& operator=(const Burst&) = delete;
+    ~Burst() {
+        --reading.bursts;
+        reading.uses = reading.uses_left = 0;
+    }
+
+    static bool under_way() noexcept { return reading.bursts != 0; }
+
+    template <class Clock>
+    static Time now(Time tolerance) noexcept {
+        if (reading.uses_left != 0 && reading.clock == &clock_mark<Clock>) {
+            --reading.uses_left;
+            return reading.time;
+        }
+        const Time now = time_of<Clock>(Clock::now());
+        return under_way() ? share(now, &clock_mark<Clock>, tolerance) : now;
+    }
+
+private:
+    template <class Clock>
+    inline static constexpr char clock_mark = 0;
+
+    static Time share(Time now, const char* clock, Time tolerance) noexcept {
+        const bool fast =
+            reading.uses != 0 && clock == reading.clock && now - reading.time < tolerance;
+        reading.uses = fast ? std::min(32U, 4 * reading.uses) : 1;
+        reading.uses_left = reading.uses - 1;
+        reading.time = now;
+        reading.clock = clock;
+        return now;
+    }
+
+    inline static constinit thread_local ClockReading reading{};
+};
+
+}  // namespace batching::detail

@@ -1,0 +1,154 @@
+// CompletionExecutor: where callers resume; and ContextService, which tells when its context goes.
+//
+// An execution context may be destroyed before those who wait to resume on it, while other threads are
+// about to post to it. So all posts go through one object per context, with a lock and a flag.
+#pragma once
+
+#include <atomic>
+#include <batcher/detail/asio.hpp>
+#include <batcher/detail/core/call.hpp>
+#include <batcher/detail/runtime/patience.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+namespace batching::detail {
+
+class Engine;
+
+inline asio::execution_context& context_of(const asio::any_io_executor& executor) {
+    return asio::query(executor, asio::execution::context_as_t<asio::execution_context&>());
+}
+
+// What is known of an execution context; it outlives the context.
+struct ContextState {
+    std::mutex mutex;
+    // Under the mutex:
+    bool alive = true;
+    CompletionExecutor* executors = nullptr;  // all of this context, linked
+};
+
+class CompletionExecutor : public std::enable_shared_from_this<CompletionExecutor> {
+public:
+    using PlainExecutor = asio::io_context::executor_type;
+
+    // For callers of `engine`. Throws std::bad_alloc.
+    CompletionExecutor(const asio::any_io_executor& executor, std::weak_ptr<Engine> engine);
+    CompletionExecutor(const CompletionExecutor&) = delete;
+    CompletionExecutor& operator=(const CompletionExecutor&) = delete;
+    ~CompletionExecutor() {
+        if (context_ == nullptr) return;
+        const std::lock_guard lock(context_->mutex);
+        (previous_ != nullptr ? previous_->next_ : context_->executors) = next_;
+        if (next_ != nullptr) next_->previous_ = previous_;
+        executor_ = asio::any_io_executor();
+    }
+
+    // That of callers whom any thread may resume, as it only wakes them.
+    static CompletionExecutor& anywhere() noexcept {
+        static CompletionExecutor object;
+        return object;
+    }
+
+    // What `executor` holds, if it is an io_context's. (Asio 1.22's target() does not look.)
+    static const PlainExecutor* plain(const asio::any_io_executor& executor) noexcept {
+        return executor.target_type() == typeid(PlainExecutor) ? executor.target<PlainExecutor>()
+                                                               : nullptr;
+    }
+
+    // Empty once the context has gone.
+    const asio::any_io_executor& executor() const noexcept { return executor_; }
+    const ContextState* context() const noexcept { return context_.get(); }
+
+    // Posts `task`, or does nothing if the context has gone: who is told that takes care of all tasks.
+    template <class Task>
+    void post(const Task& task) noexcept {
+        const std::lock_guard lock(context_->mutex);
+        if (!context_->alive) return;
+        with_patience([&] {
+            if (const PlainExecutor* const plain = this->plain(executor_)) {
+                asio::post(*plain, task);
+            } else {
+                asio::post(executor_, task);
+            }
+        });
+    }
+
+    // Outstanding work, as long as it is held: for what runs elsewhere, and is to be waited for here.
+    class Work {
+    public:
+        explicit Work(std::shared_ptr<CompletionExecutor> executor) : executor_(std::move(executor)) {
+            const std::lock_guard lock(executor_->context_->mutex);
+            if (executor_->held_++ != 0 || !executor_->context_->alive) return;
+            executor_->work_ =
+                asio::prefer(executor_->executor_, asio::execution::outstanding_work_t::tracked);
+        }
+        Work(const Work&) = delete;
+        Work& operator=(const Work&) = delete;
+        ~Work() {
+            const std::lock_guard lock(executor_->context_->mutex);
+            if (--executor_->held_ == 0) executor_->work_ = asio::any_io_executor();
+        }
+
+    private:
+        const std::shared_ptr<CompletionExecutor> executor_;
+    };
+
+    friend bool same_executor(const CompletionExecutor* a, const CompletionExecutor* b) noexcept {
+        if (a == b) return true;
+        if (a == nullptr || b == nullptr || a->context_ != b->context_) return false;
+        const std::lock_guard lock(a->context_->mutex);
+        return a->executor_ == b->executor_;
+    }
+
+private:
+    friend class ContextService;
+    CompletionExecutor() noexcept = default;
+
+    asio::any_io_executor executor_;  // without outstanding work
+    std::shared_ptr<ContextState> context_;
+    std::weak_ptr<Engine> engine_;
+    asio::any_io_executor work_;  // with outstanding work, while that is held
+    std::size_t held_ = 0;
+    CompletionExecutor* previous_ = nullptr;
+    CompletionExecutor* next_ = nullptr;
+};
+
+// A service of the execution context, as asio's channel_service is, for the sake of its shutdown().
+class ContextService : public asio::execution_context::service {
+public:
+    using key_type = ContextService;
+    inline static asio::execution_context::id id;
+
+    explicit ContextService(asio::execution_context& context)
+        : asio::execution_context::service(context), state_(std::make_shared<ContextState>()) {}
+
+    const std::shared_ptr<ContextState>& state() const noexcept { return state_; }
+
+    // Changes whenever a context, or an engine, goes: what was remembered of them may be another's now.
+    static std::atomic<std::uint64_t>& generation() noexcept {
+        static std::atomic<std::uint64_t> generation{1};
+        return generation;
+    }
+
+private:
+    void shutdown() noexcept override;
+
+    const std::shared_ptr<ContextState> state_;
+};
+
+inline CompletionExecutor::CompletionExecutor(const asio::any_io_executor& executor,
+                                              std::weak_ptr<Engine> engine)
+    : executor_(asio::prefer(executor, asio::execution::outstanding_work_t::untracked)),
+      context_(asio::use_service<ContextService>(context_of(executor)).state()),
+      engine_(std::move(engine)) {
+    const std::lock_guard lock(context_->mutex);
+    next_ = std::exchange(context_->executors, this);
+    if (next_ != nullptr) next_->previous_ = this;
+}
+
+}  // namespace batching::detail

@@ -1,0 +1,234 @@
+// Engine: what drives the Machine. It owns the lock, the intake, the timer and the executor, tells the
+// machine what happens, and carries out what the machine answers.
+//
+//     caller            push() -> intake                        one compare-and-swap; few go to submit()
+//     submit, timer..   event -> machine -> decide -> post run(), set the timer
+//     executor          run(): form a batch, load its items, call the batch function
+//                       complete(): free the slot, start the next batch, then resume the callers
+//
+// The lock is held for bookkeeping only: the batch function, the constructors of items and the callers run
+// without it. All members may be called from any thread at the same time.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/asio.hpp>
+#include <batcher/detail/core/machine.hpp>
+#include <batcher/detail/runtime/completion.hpp>
+#include <batcher/detail/runtime/completion_executor.hpp>
+#include <batcher/detail/runtime/intake.hpp>
+#include <batcher/detail/runtime/runner.hpp>
+#include <batcher/detail/runtime/timer.hpp>
+#include <batcher/options.hpp>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace batching::detail {
+
+// std::bad_alloc if there is no memory for it.
+inline std::exception_ptr operation_aborted() noexcept {
+    try {
+        return std::make_exception_ptr(system_error(asio::error::operation_aborted));
+    } catch (...) {
+        return std::current_exception();
+    }
+}
+
+class Engine : public std::enable_shared_from_this<Engine> {
+public:
+    using Lock = std::unique_lock<std::mutex>;
+
+    enum class Where : std::uint8_t { on_executor, elsewhere };
+
+    // `context_owner` keeps the context of owned workers alive; else it is null.
+    Engine(const Options& options, std::unique_ptr<Runner> runner, std::unique_ptr<Timer> timer,
+           std::shared_ptr<void> context_owner)
+        : time_tolerance_(std::clamp<Time>(Time(options.batch_timeout) / 20, std::chrono::microseconds(5),
+                                           std::chrono::microseconds(50))),
+          context_owner_(std::move(context_owner)),
+          runner_(std::move(runner)),
+          timer_(std::move(timer)),
+          machine_({options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
+                    options.max_queue_size},
+                   *runner_) {}
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+    ~Engine() { ++ContextService::generation(); }
+
+    // To be called once, before anything else; apart from the constructor, as it shares the engine.
+    void open(const asio::any_io_executor& executor) {
+        own_ = std::make_shared<CompletionExecutor>(executor, weak_from_this());
+        settle(Lock(mutex_));
+    }
+
+    // The Batcher's executor; empty once its context has gone.
+    const asio::any_io_executor& executor() const noexcept { return own_->executor(); }
+    const std::shared_ptr<CompletionExecutor>& own_executor() const noexcept { return own_; }
+
+    // Where callers that want `executor` resume; null: the Batcher's own. Those of an io_context are
+    // remembered; any other is new, and `kept` for as long as the caller waits. Throws std::bad_alloc.
+    CompletionExecutor* find(const CompletionExecutor::PlainExecutor& executor);
+    CompletionExecutor* find(const asio::any_io_executor& executor,
+                             std::shared_ptr<CompletionExecutor>& kept) {
+        if (const auto* plain = CompletionExecutor::plain(executor)) return find(*plain);
+        if (executor == own_->executor()) return nullptr;
+        kept = std::make_shared<CompletionExecutor>(executor, weak_from_this());
+        return kept.get();
+    }
+
+    // How much too old the time of a call may be (burst_clock.hpp): a twentieth of batch_timeout, but 5 us
+    // if that is less, and 50 us at most.
+    Time time_tolerance() const noexcept { return time_tolerance_; }
+
+    // ---- callers ----------------------------------------------------------------------------------------
+
+    // Hands a call in; false if submit() has to. The call and this engine may be gone when it returns true.
+    bool push(Call& call) noexcept { return intake_.push(call, call, 1); }
+
+    // The same for `count` calls, linked by `next` from the newest to the oldest. The oldest are accepted.
+    Admission submit(Call& newest, Call& oldest, std::size_t count, Accept accept);
+
+    // Hands a call that was not accepted back.
+    void refuse(Call& call, const std::exception_ptr& error) {
+        Lock lock(mutex_);
+        machine_.refused(call, error);
+        settle(std::move(lock));
+    }
+
+    // The owner of a call destroys it: afterwards nobody refers to it.
+    BATCHER_NOINLINE void withdraw(Call& call) noexcept {
+        Lock lock = lock_loaded(call);
+        machine_.left(call);
+        settle(std::move(lock));
+    }
+    void withdraw_drain(Call& call) noexcept {
+        const Lock lock(mutex_);
+        machine_.drain_left(call);
+    }
+
+    // For changes by who has to look at calls first: locked, and up to date; then settle().
+    Lock lock() {
+        Lock lock(mutex_);
+        collect();
+        return lock;
+    }
+    // The same, and the item of `call` is not being moved.
+    Lock lock_loaded(const Call& call) noexcept {
+        Lock locked = lock();
+        while (call.state() == CallState::running && wait_until_loaded(*call.batch, locked)) {
+        }
+        return locked;
+    }
+    // True: it waited, and meanwhile the lock was free.
+    bool wait_until_loaded(Batch& batch, Lock& lock) noexcept {
+        if (batch.phase.load(std::memory_order_acquire) != BatchPhase::loading) return false;
+        lock.unlock();
+        batch.phase.wait(BatchPhase::loading, std::memory_order_acquire);
+        lock.lock();
+        collect();
+        return true;
+    }
+    Machine& machine() noexcept { return machine_; }
+    std::mutex& mutex() noexcept { return mutex_; }
+
+    // Unlocks, and does what follows from the changes made.
+    void settle(Lock lock) noexcept {
+        const auto self = shared_from_this();
+        Actions actions = pump(timer_->now());
+        rest();
+        lock.unlock();
+        carry_out(actions);
+    }
+
+    // ---- life -------------------------------------------------------------------------------------------
+
+    void flush() {
+        Lock locked = lock();
+        machine_.flush();
+        settle(std::move(locked));
+    }
+    void close() {
+        Lock locked = lock();
+        machine_.close();
+        settle(std::move(locked));
+    }
+    void cancel() {
+        const std::exception_ptr error = operation_aborted();
+        Lock locked = lock();
+        machine_.cancel(error);
+        settle(std::move(locked));
+    }
+    void shut_down() noexcept {
+        const std::exception_ptr error = operation_aborted();
+        Lock locked = lock();
+        machine_.close();
+        machine_.cancel(error);
+        settle(std::move(locked));
+    }
+    void drain(Call& call) {
+        Lock locked = lock();
+        machine_.drain(call);
+        settle(std::move(locked));
+    }
+    Stats stats() {
+        Lock locked = lock();
+        Stats stats = machine_.stats();
+        settle(std::move(locked));
+        return stats;
+    }
+    void context_gone(const ContextState& context) noexcept;
+
+    // ---- batches ----------------------------------------------------------------------------------------
+
+    void run(Batch& batch, Where where);
+    void complete(Batch& batch, Where where);
+    void not_loaded(Call& call, const std::exception_ptr& error) noexcept {
+        Lock lock(mutex_);
+        machine_.not_loaded(call, error);
+        settle(std::move(lock));
+    }
+    void on_timer();
+    void hand_back(Batch& batch, Group& group);
+
+private:
+    // ---- under the lock ---------------------------------------------------------------------------------
+
+    // The arrivals, in their order, from the intake to the machine.
+    void collect() noexcept { machine_.arrived(intake_.collect(machine_.unseen_arrivals())); }
+    Actions pump(Time now) noexcept;
+    // Lets go of the timer where nothing will need it: once closed, no call waits for time to pass.
+    void rest() noexcept {
+        if (machine_.closed() || (machine_.idle() && intake_.empty())) timer_->cancel();
+    }
+
+    // ---- without it -------------------------------------------------------------------------------------
+
+    void carry_out(Actions& actions);
+    void send_groups(Batch& batch, const Group* but);
+    void send_group(Batch& batch, Group& group);
+    CompletionExecutor* look_up(const CompletionExecutor::PlainExecutor& executor);
+    void release(Batch& batch) noexcept {
+        if (batch.users.fetch_sub(1, std::memory_order_acq_rel) == 1) recycle(batch);
+    }
+    void recycle(Batch& batch) noexcept;
+    void abandon(CallList& calls) noexcept;
+
+    const Time time_tolerance_;
+    const std::shared_ptr<void> context_owner_;
+    const std::unique_ptr<Runner> runner_;
+    const std::unique_ptr<Timer> timer_;
+    std::shared_ptr<CompletionExecutor> own_;
+
+    Intake intake_;
+    std::mutex mutex_;
+    Machine machine_;
+    std::map<const ContextState*, std::shared_ptr<CompletionExecutor>> known_;  // of io_contexts
+};
+
+}  // namespace batching::detail
+
+#include <batcher/detail/runtime/engine_impl.hpp>
