@@ -64,8 +64,7 @@ int serve(const std::string& what, std::chrono::nanoseconds per_call,
     }
     auto packed = served<Question>(per_call);
     auto raw = served<RawQuestion>(per_call);
-    auto deployment =
-        batching::grpc::deploy({.listen = addresses}, "msgpack", packed, "raw", raw);
+    auto deployment = batching::grpc::deploy({.listen = addresses}, "msgpack", packed, "raw", raw);
     say(deployment.addresses());
     deployment.wait();
     return 0;

@@ -17,8 +17,8 @@
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/waiters/awaitable.hpp>
 #include <batcher/detail/waiters/coroutine.hpp>
-#include <batcher/detail/waiters/handler.hpp>
 #include <batcher/detail/waiters/fan_in.hpp>
+#include <batcher/detail/waiters/handler.hpp>
 #include <batcher/detail/waiters/request.hpp>
 #include <concepts>
 #include <type_traits>
@@ -98,20 +98,12 @@ public:
     //         if (error.code() != batching::errc::overloaded) throw;
     //         item = std::move(operation).item();     // as it was
     //     }
-    auto item() &&
-        requires(Request::one_item)
-    {
-        return this->waiter_.take_back();
-    }
-    auto items() &&
-        requires(Request::many_items)
-    {
-        return this->waiter_.take_back();
-    }
+    auto item() && requires(Request::one_item) { return this->waiter_.take_back(); } auto items() &&
+        requires(Request::many_items) { return this->waiter_.take_back(); }
 
-    // Blocks this thread until the result is there; returns or throws it. Not to be called on a thread
-    // that the batch function, or the Batcher's executor, needs in order to run: it would wait for itself.
-    value_type get() && {
+        // Blocks this thread until the result is there; returns or throws it. Not to be called on a thread
+        // that the batch function, or the Batcher's executor, needs in order to run: it would wait for itself.
+        value_type get() && {
         return this->waiter_.get();
     }
 

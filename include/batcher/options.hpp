@@ -77,7 +77,8 @@ inline void require_at_least_one(const char* field, std::size_t value) {
 inline void require_between(const char* field, std::size_t value, std::size_t most) {
     require_at_least_one(field, value);
     if (value > most) {
-        throw std::invalid_argument(fmt::format("{} must be at most {}, not {}", field, most, value));
+        throw std::invalid_argument(
+            fmt::format("{} must be at most {}, not {}", field, most, value));
     }
 }
 
@@ -90,10 +91,11 @@ inline void check(const Options& options) {
                                                 options.batch_timeout.count()));
     }
     if (options.batch_timeout == no_timeout && options.max_queue_size < options.max_batch_size) {
-        throw std::invalid_argument(fmt::format(
-            "max_queue_size must be at least max_batch_size, {}, not {}, as batch_timeout is no_timeout: "
-            "no batch could ever fill",
-            options.max_batch_size, options.max_queue_size));
+        throw std::invalid_argument(
+            fmt::format("max_queue_size must be at least max_batch_size, {}, not {}, as "
+                        "batch_timeout is no_timeout: "
+                        "no batch could ever fill",
+                        options.max_batch_size, options.max_queue_size));
     }
 }
 

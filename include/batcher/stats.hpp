@@ -9,12 +9,14 @@
 // batcher.hpp, "How exact the clock is"). Counts never wrap in practice (64 bits).
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
+#include <algorithm>
 #include <batcher/distribution.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace batching {
 
@@ -42,6 +44,28 @@ struct Stats {
     Distribution<std::chrono::nanoseconds> run_time;   // of every batch, from forming to results
 };
 
+namespace detail {
+
+inline std::string table_of(const Stats& s) {
+    const auto us = [](std::chrono::nanoseconds t) { return static_cast<double>(t.count()) / 1e3; };
+    const auto times = [&](const char* name, const auto& d) {
+        return fmt::format("\n{:<12} {:>12.1f} {:>12.1f} {:>12.1f} {:>12.1f}", name, us(d.mean()),
+                           us(d.quantile(0.5)), us(d.quantile(0.99)), us(d.quantile(1)));
+    };
+    std::string table = fmt::format(
+        "items    submitted {}  completed {}  failed {}  rejected {}  cancelled {}  expired {}\n"
+        "now      waiting {}  running {}\n"
+        "batches  full {}  timeout {}  flushed {}\n",
+        s.submitted, s.completed, s.failed, s.rejected, s.cancelled, s.expired, s.waiting,
+        s.running, s.batches_full, s.batches_timeout, s.batches_flushed);
+    table += fmt::format("             {:>12} {:>12} {:>12} {:>12}\n", "mean", "p50", "p99", "max");
+    table += fmt::format("batch size   {:>12.1f} {:>12} {:>12} {:>12}", s.batch_size.mean(),
+                         s.batch_size.quantile(0.5), s.batch_size.quantile(0.99),
+                         s.batch_size.quantile(1));
+    return table + times("wait, us", s.wait_time) + times("run, us", s.run_time);
+}
+
+}  // namespace detail
 }  // namespace batching
 
 template <>
@@ -49,31 +73,8 @@ struct fmt::formatter<batching::Stats> {
     constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
 
     template <class FormatContext>
-    auto format(const batching::Stats& s, FormatContext& context) const {
-        const auto us = [](std::chrono::nanoseconds t) {
-            return static_cast<double>(t.count()) / 1e3;
-        };
-        auto out =
-            fmt::format_to(context.out(),
-                           "items    submitted {}  completed {}  failed {}  rejected {}  cancelled "
-                           "{}  expired {}\n"
-                           "now      waiting {}  running {}\n"
-                           "batches  full {}  timeout {}  flushed {}\n"
-                           "             {:>12} {:>12} {:>12} {:>12}\n",
-                           s.submitted, s.completed, s.failed, s.rejected, s.cancelled, s.expired,
-                           s.waiting, s.running, s.batches_full, s.batches_timeout,
-                           s.batches_flushed, "mean", "p50", "p99", "max");
-        out = fmt::format_to(out, "batch size   {:>12.1f} {:>12} {:>12} {:>12}\n",
-                             s.batch_size.mean(), s.batch_size.quantile(0.5),
-                             s.batch_size.quantile(0.99), s.batch_size.quantile(1));
-        const auto times = [&](const char* name, const auto& d) {
-            out = fmt::format_to(out, "{:<12} {:>12.1f} {:>12.1f} {:>12.1f} {:>12.1f}", name,
-                                 us(d.mean()), us(d.quantile(0.5)), us(d.quantile(0.99)),
-                                 us(d.quantile(1)));
-        };
-        times("wait, us", s.wait_time);
-        *out++ = '\n';
-        times("run, us", s.run_time);
-        return out;
+    auto format(const batching::Stats& stats, FormatContext& context) const {
+        const std::string table = batching::detail::table_of(stats);
+        return std::copy(table.begin(), table.end(), context.out());
     }
 };

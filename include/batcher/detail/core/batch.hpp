@@ -20,7 +20,7 @@ class Engine;
 enum class BatchPhase : std::uint32_t {
     idle,      // in the pool
     starting,  // it has a slot, and will be formed when the executor gets to it
-    loading,   // it is formed, and its items are being moved out of its calls: none of them may leave
+    loading,  // it is formed, and its items are being moved out of its calls: none of them may leave
     running,   // the batch function is called
     completed  // its calls are on their way to their executors
 };
@@ -28,7 +28,7 @@ enum class BatchPhase : std::uint32_t {
 // Calls of one batch whose callers resume on the same executor. They are posted there together.
 struct Group {
     CompletionExecutor* executor = nullptr;    // null: the Batcher's own
-    std::shared_ptr<CompletionExecutor> kept;  // the same, as long as it is needed
+    std::shared_ptr<CompletionExecutor> kept;  // the same, until the group is used for another
     CallList calls;
     bool pending = false;  // not all of them have been handed back
 };
@@ -40,8 +40,8 @@ struct Batch {
     virtual ~Batch() = default;
 
     std::atomic<BatchPhase> phase{BatchPhase::idle};
-    CallList calls;          // in the order of service, until they are grouped
-    std::size_t size = 0;    // calls still in it
+    CallList calls;            // in the order of service, until they are grouped
+    std::size_t size = 0;      // calls still in it
     std::exception_ptr error;  // what they all fail with, if they do
 
     std::size_t slot = 0;

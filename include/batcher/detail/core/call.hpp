@@ -47,23 +47,23 @@ struct CallOps {
 };
 
 struct Link {
-    Link* prev = nullptr;
-    Link* next = nullptr;
+    Link* prev;
+    Link* next;
 };
 
 class Call : public Link {
 public:
-    Call() = default;
+    Call() noexcept {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 
-    // Set before it is handed in.
-    const CallOps* ops = nullptr;
+    // What is not needed before it is set is not set before: most calls are made, queued and run at once.
+    const CallOps* ops;
     CompletionExecutor* resumes_on = nullptr;  // its caller; null: the Batcher's own
-    Time queued_at{};
+    Time queued_at;
 
     // From running on: its batch, and its place in what the batch function is given.
-    Batch* batch = nullptr;
+    Batch* batch;
 
     // Relaxed: what orders the accesses is the engine's lock, or the post that hands back.
     CallState state() const noexcept { return state_.load(std::memory_order_relaxed); }
@@ -93,7 +93,7 @@ protected:
     bool working_ = false;          // it holds outstanding work on its executor
 
 public:
-    std::uint32_t index = 0;
+    std::uint32_t index;
 };
 
 // With an item of up to 8 bytes, all that is touched to queue a call and to take it lies in 64 bytes.
@@ -116,6 +116,8 @@ public:
     Call& front() const noexcept { return *to_call(end_.next); }
     Call& back() const noexcept { return *to_call(end_.prev); }
 
+    // The one after it. Precondition: there is one.
+    static Call& next(Call& call) noexcept { return *to_call(static_cast<Link&>(call).next); }
     // The one after it, or null if it is the last; and the one before it.
     Call* after(Call& call) const noexcept { return get(static_cast<Link&>(call).next); }
     Call* before(Call& call) const noexcept { return get(static_cast<Link&>(call).prev); }

@@ -36,9 +36,9 @@ struct Admission {
 enum class Accept : std::uint8_t { all_or_none, as_many_as_fit };
 
 struct Actions {
-    BatchQueue start;           // to be formed on the executor, in this order
-    BatchQueue completed;       // their calls are to be handed back
-    Batch* stop = nullptr;      // nobody waits for them any more; linked by next_to_stop
+    BatchQueue start;       // to be formed on the executor, in this order
+    BatchQueue completed;   // their calls are to be handed back
+    Batch* stop = nullptr;  // nobody waits for them any more; linked by next_to_stop
 };
 
 // When to decide again, if no other event comes.
@@ -51,7 +51,8 @@ class Machine {
 public:
     Machine(const Rules& rules, BatchFactory& factory) : rules_(rules), factory_(factory) {
         free_slots_.resize(rules.max_concurrent_batches);
-        for (std::size_t i = 0; i < free_slots_.size(); ++i) free_slots_[i] = free_slots_.size() - 1 - i;
+        for (std::size_t i = 0; i < free_slots_.size(); ++i)
+            free_slots_[i] = free_slots_.size() - 1 - i;
     }
 
     Machine(const Machine&) = delete;
@@ -116,8 +117,8 @@ public:
         if (queue_.empty()) return;
         Batch& batch = completed_batch(error);
         recorder_.cancelled(queue_.size());
+        queue_.for_each([&](Call& call) { join(call, batch); });
         queue_.take_all(batch.calls);
-        batch.calls.for_each([&](Call& call) { join(call, batch, CallState::completed); });
     }
 
     // `call` completes when nothing waits or runs.
@@ -165,12 +166,13 @@ public:
         batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
     }
 
-    // Nobody needs the batch any more.
+    // Nobody needs the batch any more. Its error is null again.
     void recycled(Batch& batch) noexcept {
         batch.phase.store(BatchPhase::idle, std::memory_order_relaxed);
         batch.stop_requested.store(false, std::memory_order_relaxed);
         batch.size = 0;
         batch.mixed = false;
+        batch.group_count = 0;
         batch.next = idle_batches_;
         idle_batches_ = &batch;
     }
@@ -182,8 +184,7 @@ public:
     template <class Gone>
     void abandon(Gone gone, CallList& orphans) noexcept {
         const auto leave = [&](Call& call) {
-            if (!gone(call.resumes_on)) return;
-            take_out(call);
+            if (!gone(call.resumes_on) || !take_out(call)) return;
             call.state(CallState::completed);
             orphans.push_back(call);
         };
@@ -199,7 +200,8 @@ public:
 
     template <class Visit>
     void for_each_batch(Visit visit) {
-        for (Batch* batch = batches_.get(); batch != nullptr; batch = batch->older.get()) visit(*batch);
+        for (Batch* batch = batches_.get(); batch != nullptr; batch = batch->older.get())
+            visit(*batch);
     }
 
     // ---- what follows -----------------------------------------------------------------------------------
@@ -209,8 +211,8 @@ public:
         while (may_start(now)) start();
         if (idle() && !drains_.empty()) {
             Batch& batch = completed_batch(nullptr);
+            drains_.for_each([&](Call& call) { join(call, batch); });
             batch.calls.splice(drains_);
-            batch.calls.for_each([&](Call& call) { join(call, batch, CallState::completed); });
         }
         Outlook outlook;
         outlook.notify_after = notify_after();
@@ -222,8 +224,8 @@ public:
 
     Actions take_actions() noexcept { return std::exchange(actions_, Actions()); }
 
-    // How many arrivals may come unseen until decide() has been called again.
-    std::size_t unseen_arrivals() const noexcept { return closed_ || limited() ? 1 : 0; }
+    // The same until decide() has been called again: as Outlook::notify_after.
+    std::size_t notify_after_meanwhile() const noexcept { return closed_ || limited() ? 1 : 0; }
 
     // Nothing waits or runs.
     bool idle() const noexcept {
@@ -237,7 +239,9 @@ public:
     }
 
 private:
-    bool limited() const noexcept { return rules_.max_queue_size != std::numeric_limits<std::size_t>::max(); }
+    bool limited() const noexcept {
+        return rules_.max_queue_size != std::numeric_limits<std::size_t>::max();
+    }
 
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
     bool may_start(Time now) const noexcept {
@@ -272,16 +276,17 @@ private:
     void fill(Batch& batch, Time now) noexcept {
         WaitTimes waited(recorder_, now);
         std::uint32_t size = 0;
-        const CompletionExecutor* executor = nullptr;
+        bool mixed = false;
+        const CompletionExecutor* const executor = queue_.front().resumes_on;
         queue_.take(rules_.max_batch_size, batch.calls, [&](Call& call) {
             waited.note(call.queued_at);
-            if (size == 0) executor = call.resumes_on;
-            if (call.resumes_on != executor) batch.mixed = true;
+            mixed |= call.resumes_on != executor;
             call.state(CallState::running);
             call.batch = &batch;
             call.index = size++;
         });
         batch.size = size;
+        batch.mixed = mixed;
     }
 
     // A call leaves the queue or the batch that runs with it, uncounted in the results. False if its end is
@@ -323,12 +328,12 @@ private:
 
     void complete(Call& call, const std::exception_ptr& error) noexcept {
         Batch& batch = completed_batch(error);
-        join(call, batch, CallState::completed);
+        join(call, batch);
         batch.calls.push_back(call);
     }
 
-    static void join(Call& call, Batch& batch, CallState state) noexcept {
-        call.state(state);
+    static void join(Call& call, Batch& batch) noexcept {
+        call.state(CallState::completed);
         call.batch = &batch;
         call.index = 0;
     }

@@ -43,7 +43,7 @@ public:
             visit(*call);
             if (call == last_flushed) last_flushed_ = nullptr;
             if (--left == 0) break;
-            call = calls_.after(*call);
+            call = &CallList::next(*call);
         }
         to.splice(first, *call);
     }
@@ -68,8 +68,8 @@ public:
     // Whether the next call may.
     bool flushed() const noexcept { return last_flushed_ != nullptr; }
 
-    // When the one was queued that has waited longest. Precondition: there is one.
-    Time oldest() const noexcept { return calls_.front().queued_at; }
+    // The one that is served next, which has waited longest. Precondition: there is one.
+    const Call& front() const noexcept { return calls_.front(); }
 
 private:
     CallList calls_;

@@ -30,7 +30,7 @@ struct Rules {
 
     // When the oldest call has waited long enough. Precondition: there is one.
     Time due(const Queue& queue) const noexcept {
-        const Time since = queue.oldest();
+        const Time since = queue.front().queued_at;
         return since > never - batch_timeout ? never : since + batch_timeout;
     }
 
@@ -40,9 +40,7 @@ struct Rules {
     }
 
     // How many more calls may wait.
-    std::size_t room(const Queue& queue) const noexcept {
-        return max_queue_size - queue.size();
-    }
+    std::size_t room(const Queue& queue) const noexcept { return max_queue_size - queue.size(); }
 };
 
 }  // namespace batching::detail

@@ -46,10 +46,20 @@ public:
 
     template <class Clock>
     static Time now(Time tolerance) noexcept {
-        if (reading.uses_left != 0 && reading.clock == &clock_mark<Clock>) {
-            --reading.uses_left;
-            return reading.time;
-        }
+        Time time;
+        return known_time<Clock>(time) ? time : read_clock<Clock>(tolerance);
+    }
+
+    // The two parts of now(): a reading that is shared, if there is one; else one that may be, from then on.
+    template <class Clock>
+    static bool known_time(Time& time) noexcept {
+        if (reading.uses_left == 0 || reading.clock != &clock_mark<Clock>) return false;
+        --reading.uses_left;
+        time = reading.time;
+        return true;
+    }
+    template <class Clock>
+    static Time read_clock(Time tolerance) noexcept {
         const Time now = time_of<Clock>(Clock::now());
         return under_way() ? share(now, &clock_mark<Clock>, tolerance) : now;
     }

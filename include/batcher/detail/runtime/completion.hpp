@@ -64,10 +64,10 @@ private:
         }
         ++batch.group_count;
         group->pending = true;
+        if (group->executor == executor) return *group;  // as in its last use
         group->executor = executor;
-        if (executor != nullptr && executor != &CompletionExecutor::anywhere()) {
-            group->kept = executor->shared_from_this();
-        }
+        const bool is_own = executor == nullptr || executor == &CompletionExecutor::anywhere();
+        group->kept = is_own ? nullptr : executor->shared_from_this();
         return *group;
     }
 };

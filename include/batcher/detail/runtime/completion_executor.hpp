@@ -81,7 +81,8 @@ public:
     // Outstanding work, as long as it is held: for what runs elsewhere, and is to be waited for here.
     class Work {
     public:
-        explicit Work(std::shared_ptr<CompletionExecutor> executor) : executor_(std::move(executor)) {
+        explicit Work(std::shared_ptr<CompletionExecutor> executor)
+            : executor_(std::move(executor)) {
             const std::lock_guard lock(executor_->context_->mutex);
             if (executor_->held_++ != 0 || !executor_->context_->alive) return;
             executor_->work_ =

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/core/machine.hpp>
 #include <batcher/detail/runtime/completion.hpp>
@@ -22,10 +23,10 @@
 #include <chrono>
 #include <cstddef>
 #include <exception>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 namespace batching::detail {
 
@@ -47,7 +48,8 @@ public:
     // `context_owner` keeps the context of owned workers alive; else it is null.
     Engine(const Options& options, std::unique_ptr<Runner> runner, std::unique_ptr<Timer> timer,
            std::shared_ptr<void> context_owner)
-        : time_tolerance_(std::clamp<Time>(Time(options.batch_timeout) / 20, std::chrono::microseconds(5),
+        : time_tolerance_(std::clamp<Time>(Time(options.batch_timeout) / 20,
+                                           std::chrono::microseconds(5),
                                            std::chrono::microseconds(50))),
           context_owner_(std::move(context_owner)),
           runner_(std::move(runner)),
@@ -93,21 +95,20 @@ public:
     Admission submit(Call& newest, Call& oldest, std::size_t count, Accept accept);
 
     // Hands a call that was not accepted back.
-    void refuse(Call& call, const std::exception_ptr& error) {
-        Lock lock(mutex_);
-        machine_.refused(call, error);
-        settle(std::move(lock));
+    void refuse(Call& call, const std::exception_ptr& error) noexcept {
+        change([&] { machine_.refused(call, error); });
     }
 
     // The owner of a call destroys it: afterwards nobody refers to it.
     BATCHER_NOINLINE void withdraw(Call& call) noexcept {
-        Lock lock = lock_loaded(call);
+        Lock lock = this->lock();
+        while (call.state() == CallState::running && wait_until_loaded(*call.batch, lock)) {
+        }
         machine_.left(call);
         settle(std::move(lock));
     }
     void withdraw_drain(Call& call) noexcept {
-        const Lock lock(mutex_);
-        machine_.drain_left(call);
+        change([&] { machine_.drain_left(call); });
     }
 
     // For changes by who has to look at calls first: locked, and up to date; then settle().
@@ -115,13 +116,6 @@ public:
         Lock lock(mutex_);
         collect();
         return lock;
-    }
-    // The same, and the item of `call` is not being moved.
-    Lock lock_loaded(const Call& call) noexcept {
-        Lock locked = lock();
-        while (call.state() == CallState::running && wait_until_loaded(*call.batch, locked)) {
-        }
-        return locked;
     }
     // True: it waited, and meanwhile the lock was free.
     bool wait_until_loaded(Batch& batch, Lock& lock) noexcept {
@@ -135,6 +129,13 @@ public:
     Machine& machine() noexcept { return machine_; }
     std::mutex& mutex() noexcept { return mutex_; }
 
+    // One event: the lock, the change, and what follows from it.
+    template <class Change>
+    void change(Change change) noexcept {
+        Lock lock = this->lock();
+        change();
+        settle(std::move(lock));
+    }
     // Unlocks, and does what follows from the changes made.
     void settle(Lock lock) noexcept {
         const auto self = shared_from_this();
@@ -146,38 +147,31 @@ public:
 
     // ---- life -------------------------------------------------------------------------------------------
 
-    void flush() {
-        Lock locked = lock();
-        machine_.flush();
-        settle(std::move(locked));
+    void flush() noexcept {
+        change([&] { machine_.flush(); });
     }
-    void close() {
-        Lock locked = lock();
-        machine_.close();
-        settle(std::move(locked));
+    void close() noexcept {
+        change([&] { machine_.close(); });
     }
-    void cancel() {
+    void drain(Call& call) noexcept {
+        change([&] { machine_.drain(call); });
+    }
+    // All that wait fail with operation_aborted.
+    void cancel() noexcept {
         const std::exception_ptr error = operation_aborted();
-        Lock locked = lock();
-        machine_.cancel(error);
-        settle(std::move(locked));
+        change([&] { machine_.cancel(error); });
     }
     void shut_down() noexcept {
         const std::exception_ptr error = operation_aborted();
-        Lock locked = lock();
-        machine_.close();
-        machine_.cancel(error);
-        settle(std::move(locked));
+        change([&] {
+            machine_.close();
+            collect();  // what has come before that was seen by the callers
+            machine_.cancel(error);
+        });
     }
-    void drain(Call& call) {
-        Lock locked = lock();
-        machine_.drain(call);
-        settle(std::move(locked));
-    }
-    Stats stats() {
-        Lock locked = lock();
-        Stats stats = machine_.stats();
-        settle(std::move(locked));
+    Stats stats() noexcept {
+        Stats stats;
+        change([&] { stats = machine_.stats(); });
         return stats;
     }
     void context_gone(const ContextState& context) noexcept;
@@ -187,9 +181,7 @@ public:
     void run(Batch& batch, Where where);
     void complete(Batch& batch, Where where);
     void not_loaded(Call& call, const std::exception_ptr& error) noexcept {
-        Lock lock(mutex_);
-        machine_.not_loaded(call, error);
-        settle(std::move(lock));
+        change([&] { machine_.not_loaded(call, error); });
     }
     void on_timer();
     void hand_back(Batch& batch, Group& group);
@@ -197,8 +189,15 @@ public:
 private:
     // ---- under the lock ---------------------------------------------------------------------------------
 
-    // The arrivals, in their order, from the intake to the machine.
-    void collect() noexcept { machine_.arrived(intake_.collect(machine_.unseen_arrivals())); }
+    // The arrivals, in their order, from the intake to the machine; and the batches that are not needed.
+    void collect() noexcept {
+        machine_.arrived(intake_.collect(machine_.notify_after_meanwhile()));
+        if (returned_.load(std::memory_order_relaxed) == nullptr) return;
+        for (Batch* batch = returned_.exchange(nullptr, std::memory_order_acquire);
+             batch != nullptr;) {
+            machine_.recycled(*std::exchange(batch, batch->next));
+        }
+    }
     Actions pump(Time now) noexcept;
     // Lets go of the timer where nothing will need it: once closed, no call waits for time to pass.
     void rest() noexcept {
@@ -226,7 +225,9 @@ private:
     Intake intake_;
     std::mutex mutex_;
     Machine machine_;
-    std::map<const ContextState*, std::shared_ptr<CompletionExecutor>> known_;  // of io_contexts
+    std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
+    std::atomic<bool> may_rest_{false};      // whether rest() has something to do
+    std::vector<std::shared_ptr<CompletionExecutor>> known_;  // of io_contexts, one of each
 };
 
 }  // namespace batching::detail

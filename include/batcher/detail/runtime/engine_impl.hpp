@@ -39,6 +39,7 @@ inline Actions Engine::pump(Time now) noexcept {
         if (outlook.notify_after == 0 || intake_.watch(outlook.notify_after)) break;
         collect();
     }
+    may_rest_.store(machine_.idle(), std::memory_order_relaxed);
     Actions actions = machine_.take_actions();
     const bool posted = !runner_->never_blocks() || Burst::under_way();
     actions.start.for_each([&](Batch& batch) {
@@ -159,17 +160,17 @@ inline void Engine::hand_back(Batch& batch, Group& group) {
     release(batch);
 }
 
+// Without the lock, as this happens on the callers' executors.
 inline void Engine::recycle(Batch& batch) noexcept {
-    runner_->clear(batch);  // values and errors, which are the user's, without the lock
+    runner_->clear(batch);  // values and errors, which are the user's
     batch.error = nullptr;
     const auto self = std::move(batch.engine);
-    const Lock lock(mutex_);
-    auto group = batch.groups.begin();
-    for (; batch.group_count != 0; --batch.group_count, ++group) {
-        group->executor = nullptr;
-        group->kept.reset();
+    batch.next = returned_.load(std::memory_order_relaxed);
+    while (!returned_.compare_exchange_weak(batch.next, &batch, std::memory_order_release,
+                                            std::memory_order_relaxed)) {
     }
-    machine_.recycled(batch);
+    if (!may_rest_.load(std::memory_order_relaxed) || !intake_.empty()) return;
+    const Lock lock(mutex_);
     rest();
 }
 
@@ -185,11 +186,11 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
         waited = false;
         machine_.for_each_batch([&](Batch& batch) { waited |= wait_until_loaded(batch, locked); });
     }
-    collect();
     if (own) {
         machine_.close();
         timer_->destroy();
     }
+    collect();
     CallList orphans;
     machine_.abandon([&](const CompletionExecutor* e) { return own || of_context(e); }, orphans);
     std::vector<Batch*> users;  // whose tasks are lost with the context
@@ -201,13 +202,14 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
             with_patience([&] { users.push_back(&batch); });
         }
         for (Group& group : batch.groups) {
-            if (phase != BatchPhase::completed || !of_context(group.executor) || !group.pending) continue;
+            if (phase != BatchPhase::completed || !of_context(group.executor) || !group.pending)
+                continue;
             orphans.splice(group.calls);
             group.pending = false;
             with_patience([&] { users.push_back(&batch); });
         }
     });
-    const auto known = known_.extract(&context);  // goes without the lock
+    std::erase_if(known_, [&](const auto& known) { return known->context() == &context; });
     Actions actions = pump(now);
     locked.unlock();
     carry_out(actions);
@@ -256,14 +258,12 @@ inline CompletionExecutor* Engine::look_up(const CompletionExecutor::PlainExecut
     const ContextState* const state = asio::use_service<ContextService>(context).state().get();
     const bool own_is_plain = CompletionExecutor::plain(own_->executor()) != nullptr;
     if (own_is_plain && own_->context() == state) return nullptr;
-    {
-        const Lock lock(mutex_);
-        const auto known = known_.find(state);
-        if (known != known_.end()) return known->second.get();
-    }
-    auto made = std::make_shared<CompletionExecutor>(executor, weak_from_this());
     const Lock lock(mutex_);
-    return known_.try_emplace(state, std::move(made)).first->second.get();
+    for (const auto& known : known_) {
+        if (known->context() == state) return known.get();
+    }
+    known_.push_back(std::make_shared<CompletionExecutor>(executor, weak_from_this()));
+    return known_.back().get();
 }
 
 // ---- what others need of an engine, and do not know -------------------------------------------------------

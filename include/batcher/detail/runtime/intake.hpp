@@ -54,7 +54,9 @@ public:
         return false;
     }
 
-    bool empty() const noexcept { return to_link(head_.load(std::memory_order_relaxed)) == nullptr; }
+    bool empty() const noexcept {
+        return to_link(head_.load(std::memory_order_relaxed)) == nullptr;
+    }
 
 private:
     static constexpr unsigned pointer_bits = 48;

@@ -1,21 +1,22 @@
 // Runner: how a batch runs, as far as that depends on the types of its items and results.
-//
-//     load      moves the items out of their callers' frames
-//     invoke    calls the batch function
-//     clear     lets go of what came of it
 #pragma once
+
+#include <fmt/core.h>
 
 #include <batcher/batch_function.hpp>
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/core/batch.hpp>
-#include <batcher/detail/runtime/outcome.hpp>
 #include <batcher/detail/runtime/patience.hpp>
+#include <batcher/error.hpp>
 #include <batcher/replicas.hpp>
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
-#include <new>
+#include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace batching::detail {
@@ -30,21 +31,51 @@ protected:
     ~Item() = default;
 };
 
+// A batch with its items, and what the function returned for them: values, or results one by one.
 template <class In, class Out>
 struct ItemBatch : Batch {
-    std::vector<In> items;  // what the batch function is called with
-    Outcome<Out> outcome;
+    std::vector<In> items;
+    std::vector<std::conditional_t<std::is_void_v<Out>, std::monostate, Out>> values;
+    std::vector<Result<Out>> results;
+
+    // Of `count` items, which the function may have moved away.
+    template <class Many>
+    void hold(std::size_t count, Many many) {
+        if (many.size() != count) {
+            throw Error(
+                errc::result_count_mismatch,
+                fmt::format("the batch function returned {} result{} for {} item{}", many.size(),
+                            many.size() == 1 ? "" : "s", count, count == 1 ? "" : "s"));
+        }
+        if constexpr (std::same_as<Many, decltype(results)>) {
+            results = std::move(many);
+        } else {
+            values = std::move(many);
+        }
+    }
+
+    // The value of a call, once; or throws what it failed with.
+    Out take(std::size_t index) {
+        if (error) [[unlikely]]
+            std::rethrow_exception(error);
+        if (!results.empty()) [[unlikely]]
+            return take_result(index);
+        if constexpr (!std::is_void_v<Out>) return std::move(values[index]);
+    }
+
+private:
+    BATCHER_NOINLINE Out take_result(std::size_t index) {
+        return std::move(results[index]).value();
+    }
 };
 
-// The result of a completed call, once.
 template <class In, class Out>
 Out take_result(const Call& call) {
-    if (call.batch->error) std::rethrow_exception(call.batch->error);
-    return static_cast<ItemBatch<In, Out>&>(*call.batch).outcome.take(call.index);
+    return static_cast<ItemBatch<In, Out>&>(*call.batch).take(call.index);
 }
 
-// Told once that a batch has its outcome, on any thread. If it never is, the function was destroyed before
-// its end, and the batch fails.
+// Told once that a batch has its results, or an error. If it never is, the function was destroyed before its
+// end, and the batch fails.
 class Done {
 public:
     explicit Done(Batch& batch) noexcept : batch_(&batch) {}
@@ -52,12 +83,9 @@ public:
     Done& operator=(Done&&) = delete;
     ~Done();
 
-    Batch& batch() const noexcept { return *batch_; }
     explicit operator bool() const noexcept { return batch_ != nullptr; }
-
-    // On the Batcher's executor: its callers who resume there do so before this returns.
+    // On the Batcher's executor: callers who resume there do so before this returns. Or on any thread.
     void on_executor();
-    // On any other thread.
     void elsewhere() noexcept;
 
 private:
@@ -68,23 +96,26 @@ class Runner : public BatchFactory {
 public:
     virtual ~Runner() = default;
 
-    // False if there is nothing to call the function with. Fails alone each call whose item cannot be moved.
+    // Moves the items out of their calls. False if there is nothing to call the function with. Fails alone
+    // each call whose item cannot be moved.
     virtual bool load(Batch& batch) noexcept = 0;
-    // True: the batch has its outcome. False: `done` was moved from, and will tell.
+    // Calls the batch function. True: it is done. False: `done` was moved from, and will be told.
     virtual bool invoke(Batch& batch, Done& done) noexcept = 0;
     // How many of the calls that are still in a batch have failed.
     virtual std::size_t failed(Batch& batch) const noexcept = 0;
+    // Let go of the items, and of what came of them.
     virtual void clear_items(Batch& batch) noexcept = 0;
     virtual void clear(Batch& batch) noexcept = 0;
 
-    // True: invoke() only starts a batch, on whatever thread, and never tells before it returns.
+    // True: invoke() only starts a batch, on whatever thread.
     virtual bool never_blocks() const noexcept { return false; }
     // Nobody waits for the batch any more. On any thread, at any time, also before it is invoked.
     virtual void stop(Batch&) noexcept {}
 };
 
 // What a Runner needs of the engine.
-void fail_not_loaded(Call& call, const std::exception_ptr& error) noexcept;  // its item cannot be moved
+void fail_not_loaded(Call& call,
+                     const std::exception_ptr& error) noexcept;  // its item cannot be moved
 const asio::any_io_executor& executor_of(const Batch& batch) noexcept;
 
 template <class In, class Out>
@@ -102,11 +133,13 @@ public:
             base.error = std::current_exception();
             return false;
         }
+        std::uint32_t failed = 0;
         base.calls.for_each([&](Call& call) {
             try {
                 items.push_back(std::move(static_cast<Item<In>&>(call).input));
-                call.index = static_cast<std::uint32_t>(items.size() - 1);
+                if (failed != 0) call.index -= failed;
             } catch (...) {
+                ++failed;
                 fail_not_loaded(call, std::current_exception());
             }
         });
@@ -114,16 +147,20 @@ public:
     }
 
     std::size_t failed(Batch& base) const noexcept override {
-        const auto& outcome = of(base).outcome;
-        if (base.error || outcome.has_error()) return base.size;
-        if (outcome.has_values()) return 0;
+        if (base.error) return base.size;
+        const auto& results = of(base).results;
+        if (results.empty()) return 0;
         std::size_t failed = 0;
-        base.calls.for_each([&](Call& call) { failed += outcome.has_value(call.index) ? 0U : 1U; });
+        base.calls.for_each(
+            [&](Call& call) { failed += results[call.index].has_value() ? 0U : 1U; });
         return failed;
     }
 
     void clear_items(Batch& base) noexcept override { of(base).items.clear(); }
-    void clear(Batch& base) noexcept override { of(base).outcome = Outcome<Out>(); }
+    void clear(Batch& base) noexcept override {
+        std::exchange(of(base).values, {});
+        std::exchange(of(base).results, {});
+    }
 
 protected:
     template <class T>
@@ -141,13 +178,9 @@ protected:
 };
 
 template <class F>
-F& replica_of(F& function, std::size_t) {
-    return function;
-}
+inline constexpr bool is_replicas = false;
 template <class F>
-F& replica_of(Replicas<F>& replicas, std::size_t slot) {
-    return replicas[slot];
-}
+inline constexpr bool is_replicas<Replicas<F>> = true;
 
 template <class F, class In, class Out>
 class FunctionRunner final : public ItemRunner<In, Out> {
@@ -156,45 +189,51 @@ public:
 
     bool invoke(Batch& base, [[maybe_unused]] Done& done) noexcept override {
         auto& batch = this->of(base);
-        auto& function = replica_of(function_, batch.slot);
-        if constexpr (Asynchronous<F, In>) {
-            spawn(executor_of(batch), function, batch, done);
-            return false;
-        } else {
-            batch.outcome = outcome_of<Out>(batch.items.size(), [&]() -> decltype(auto) {
-                return call_batch_function(function, batch.items);
-            });
-            return true;
+        [[maybe_unused]] const std::size_t count = batch.items.size();
+        try {
+            if constexpr (Asynchronous<F, In>) {
+                const auto& executor = executor_of(batch);
+                auto told = [&batch,
+                             done = std::move(done)](const std::exception_ptr& error) mutable {
+                    batch.error = error;
+                    done.on_executor();
+                };
+                asio::co_spawn(executor, run(replica(batch.slot), batch),
+                               asio::bind_executor(executor, std::move(told)));
+                return false;
+            } else if constexpr (std::is_void_v<decltype(call(batch))>) {
+                call(batch);
+            } else {
+                batch.hold(count, call(batch));
+            }
+        } catch (...) {
+            // If it was told that it was destroyed, it has said so, with what it knew.
+            if (done) base.error = std::current_exception();
         }
+        return static_cast<bool>(done);
     }
 
 private:
-    template <class Function>
-    static void spawn(const asio::any_io_executor& executor, Function& function,
-                      ItemBatch<In, Out>& batch, Done& done) noexcept {
-        try {
-            auto told = [done = std::move(done)](const std::exception_ptr& error,
-                                                 Outcome<Out> outcome) mutable {
-                auto& of_done = static_cast<ItemBatch<In, Out>&>(done.batch());
-                of_done.outcome = error ? Outcome<Out>(error) : std::move(outcome);
-                done.on_executor();
-            };
-            asio::co_spawn(executor, run(function, batch.items),
-                           asio::bind_executor(executor, std::move(told)));
-        } catch (...) {  // no memory: `told` has been destroyed, and has said so
+    auto& replica([[maybe_unused]] std::size_t slot) {
+        if constexpr (is_replicas<F>) {
+            return function_[slot];
+        } else {
+            return function_;
         }
     }
 
+    decltype(auto) call(ItemBatch<In, Out>& batch) {
+        return call_batch_function(replica(batch.slot), batch.items);
+    }
+
     template <class Function>
-    static asio::awaitable<Outcome<Out>> run(Function& function, std::vector<In>& items) {
-        const std::size_t count = items.size();
+    static asio::awaitable<void> run(Function& function, ItemBatch<In, Out>& batch) {
+        [[maybe_unused]] const std::size_t count = batch.items.size();
         if constexpr (std::same_as<typename CallResult<Function, In>::type,
                                    asio::awaitable<void>>) {
-            co_await call_batch_function(function, items);
-            co_return Outcome<Out>();
+            co_await call_batch_function(function, batch.items);
         } else {
-            auto results = co_await call_batch_function(function, items);
-            co_return Outcome<Out>(count, std::move(results));
+            batch.hold(count, co_await call_batch_function(function, batch.items));
         }
     }
 

@@ -22,7 +22,8 @@ inline std::exception_ptr refusal(const Admission& admission, std::size_t count)
         const std::size_t limit = admission.max_queue_size;
         return std::make_exception_ptr(Error(
             errc::overloaded,
-            count == 1 ? fmt::format("the queue is full: {} of at most {} items are waiting", waiting, limit)
+            count == 1 ? fmt::format("the queue is full: {} of at most {} items are waiting",
+                                     waiting, limit)
                        : fmt::format(
                              "the queue is full: {} items do not fit, {} of at most {} are waiting",
                              count, waiting, limit)));

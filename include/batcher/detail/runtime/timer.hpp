@@ -41,8 +41,7 @@ public:
 template <class Clock>
 class LazyTimer final : public Timer {
 public:
-    explicit LazyTimer(const asio::any_io_executor& executor)
-        : timer_(std::in_place, executor) {}
+    explicit LazyTimer(const asio::any_io_executor& executor) : timer_(std::in_place, executor) {}
 
     Time now() const noexcept override { return time_of<Clock>(Clock::now()); }
 
@@ -68,7 +67,8 @@ public:
     void destroy() noexcept override { timer_.reset(); }
 
 private:
-    std::optional<asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, asio::any_io_executor>>
+    std::optional<
+        asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, asio::any_io_executor>>
         timer_;
     std::optional<Time> armed_for_;
 };

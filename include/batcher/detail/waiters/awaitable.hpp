@@ -44,8 +44,9 @@ class AwaitableWaiter : public FrameWaiter<Request> {
     using Executor = asio::any_io_executor;
     using Frame = asio::detail::awaitable_frame_base<Executor>;
     using Thread = asio::detail::awaitable_thread<Executor>;
-    using Work = std::decay_t<decltype(asio::prefer(std::declval<const CompletionExecutor::PlainExecutor&>(),
-                                                    asio::execution::outstanding_work_t::tracked))>;
+    using Work =
+        std::decay_t<decltype(asio::prefer(std::declval<const CompletionExecutor::PlainExecutor&>(),
+                                           asio::execution::outstanding_work_t::tracked))>;
 
     // All coroutines that wait for one another, from the one that was spawned; it owns their frames.
     struct Running : Thread {
@@ -116,7 +117,7 @@ private:
 
     void resume() {
         Frame& frame = *static_cast<Frame*>(this->caller_);
-        const bool cancellable = this->cold_ && this->cold_->cancellation.connected();
+        const bool cancellable = this->cancellable();
         Running running = take_thread();
         running.go_on(frame, cancellable);
     }
@@ -124,7 +125,7 @@ private:
     // What it returns owns this waiter.
     Running take_thread() noexcept {
         stop_working();
-        if (const auto cold = std::move(this->cold_)) cold->cancellation.forget(this->engine());
+        if (const auto cold = this->take_cold()) cold->cancellation.forget(this->engine());
         Running running(std::move(place_.thread));
         std::destroy_at(&place_.thread);
         return running;

@@ -36,14 +36,13 @@ public:
     FrameWaiter(FrameWaiter&& other) noexcept(
         std::is_nothrow_move_constructible_v<typename Request::payload_type>)
         : Request(other.engine(), other.payload()) {
-        cold_ = std::move(other.cold_);
+        cold_ = std::exchange(other.cold_, nullptr);
         this->resumes_on = other.resumes_on;
         this->executor_chosen_ = other.executor_chosen_;
     }
     ~FrameWaiter() {
-        this->withdraw();
-        if (cold_ != nullptr) [[unlikely]]
-            cold_.reset();
+        if (this->state() != CallState::done || cold_ != nullptr) [[unlikely]]
+            leave();
     }
 
     bool executor_chosen() const noexcept { return this->executor_chosen_; }
@@ -77,14 +76,26 @@ public:
 
 protected:
     ColdState& cold() {
-        if (!cold_) cold_ = std::make_unique<ColdState>();
+        if (cold_ == nullptr) cold_ = new ColdState;
         return *cold_;
     }
+    std::unique_ptr<ColdState> take_cold() noexcept {
+        return std::unique_ptr<ColdState>(std::exchange(cold_, nullptr));
+    }
+    bool cancellable() const noexcept {
+        return cold_ != nullptr && cold_->cancellation.connected();
+    }
 
-    void* caller_ = nullptr;  // suspended: its address, or what AwaitableWaiter knows it by
-    std::unique_ptr<ColdState> cold_;
+    void* caller_;  // suspended: its address, or what AwaitableWaiter or get() knows it by
 
 private:
+    BATCHER_NOINLINE void leave() noexcept {
+        this->withdraw();
+        delete cold_;
+    }
+
+    ColdState* cold_ = nullptr;  // owned; a plain pointer, so that the destructor looks at it once
+
     static constexpr CallOps coroutine{
         [](Call& call) {
             std::coroutine_handle<>::from_address(static_cast<FrameWaiter&>(call).caller_).resume();
@@ -93,16 +104,17 @@ private:
         true};
 
     // The value is taken by the thread that resumes, as its batch does not live longer.
-    static constexpr CallOps thread{
-        [](Call& call) {
-            auto& self = static_cast<FrameWaiter&>(call);
-            self.blocked().wake_with([&] { return self.take(); });
-        },
-        [](Call& call) noexcept {
-            static_cast<FrameWaiter&>(call).blocked().wake_with(
-                []() -> typename Request::value_type { std::rethrow_exception(operation_aborted()); });
-        },
-        false};
+    static constexpr CallOps thread{[](Call& call) {
+                                        auto& self = static_cast<FrameWaiter&>(call);
+                                        self.blocked().wake_with([&] { return self.take(); });
+                                    },
+                                    [](Call& call) noexcept {
+                                        static_cast<FrameWaiter&>(call).blocked().wake_with(
+                                            []() -> typename Request::value_type {
+                                                std::rethrow_exception(operation_aborted());
+                                            });
+                                    },
+                                    false};
     Blocked<typename Request::value_type>& blocked() const noexcept {
         return *static_cast<Blocked<typename Request::value_type>*>(caller_);
     }

@@ -116,7 +116,8 @@ protected:
         }
         return nullptr;
     }
-    void cancel_parts(Engine& engine, asio::cancellation_type type, const std::exception_ptr& error) {
+    void cancel_parts(Engine& engine, asio::cancellation_type type,
+                      const std::exception_ptr& error) {
         bool runs = false;
         for (std::size_t i = 0; i < size_; ++i) runs |= (*this)[i].state() != CallState::queued;
         if (!releases(type, runs)) return;
@@ -181,7 +182,8 @@ public:
 
     payload_type&& payload() noexcept { return std::move(items_); }
     payload_type take_back() {
-        for (std::size_t i = 0; i < this->size(); ++i) items_.push_back(std::move((*this)[i].input));
+        for (std::size_t i = 0; i < this->size(); ++i)
+            items_.push_back(std::move((*this)[i].input));
         return std::move(items_);
     }
 
@@ -194,22 +196,23 @@ public:
     BATCHER_NOINLINE void start() {
         Engine& engine = *engine_;
         if (this->size() == 0) return end(engine, nullptr);
-        const CallOps& part_ops =
-            ops->in_frame ? call_ops<typename Base::Part, true> : call_ops<typename Base::Part, false>;
+        const CallOps& part_ops = ops->in_frame ? call_ops<typename Base::Part, true>
+                                                : call_ops<typename Base::Part, false>;
         const std::size_t size = this->size();
         const Admission admission = this->submit_all(engine, part_ops, this->resumes_on);
         if (admission.accepted == 0) end(engine, refusal(admission, size));
     }
 
     value_type take() {
-        if (this->batch != nullptr && this->batch->error) std::rethrow_exception(this->batch->error);
+        if (state() == CallState::done && batch->error) std::rethrow_exception(batch->error);
         for (std::size_t i = 0; i < this->size(); ++i) {
             if ((*this)[i].error) std::rethrow_exception((*this)[i].error);
         }
         if constexpr (!std::is_void_v<Out>) {
             std::vector<Out> values;
             values.reserve(this->size());
-            for (std::size_t i = 0; i < this->size(); ++i) values.push_back(std::move(*(*this)[i].value));
+            for (std::size_t i = 0; i < this->size(); ++i)
+                values.push_back(std::move(*(*this)[i].value));
             return values;
         }
     }

@@ -81,8 +81,7 @@ class HandlerWaiter final : public Request {
 
 public:
     // Moves the handler and the payload into a waiter, and starts it.
-    static void start(Handler&& handler, Engine& engine,
-                      typename Request::payload_type&& payload) {
+    static void start(Handler&& handler, Engine& engine, typename Request::payload_type&& payload) {
         Allocator allocator(asio::get_associated_allocator(handler));
         HandlerWaiter* self = AllocatorTraits::allocate(allocator, 1);
         try {
@@ -94,8 +93,7 @@ public:
         static_cast<Request*>(self)->start();
     }
 
-    HandlerWaiter(Handler&& handler, Engine& engine,
-                  typename Request::payload_type&& payload)
+    HandlerWaiter(Handler&& handler, Engine& engine, typename Request::payload_type&& payload)
         : Request(engine, std::move(payload)),
           handler_(std::move(handler)),
           work_(asio::get_associated_executor(handler_, engine.executor()), engine, *this) {

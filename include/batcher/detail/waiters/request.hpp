@@ -38,17 +38,15 @@ public:
     void prepare() noexcept {}
 
     BATCHER_NOINLINE void start() {
-        this->queued_at = Burst::now<Clock>(engine_->time_tolerance());
-        this->state(CallState::queued);
-        if (!engine_->push(*this)) [[unlikely]]
-            submit(*engine_, *this);
+        if (!Burst::known_time<Clock>(this->queued_at)) [[unlikely]]
+            return read_clock_and_start();
+        push();
     }
 
     Out take() { return take_result<In, Out>(*this); }
 
     void withdraw() noexcept {
-        if (this->pending()) [[unlikely]]
-            engine_->withdraw(*this);
+        if (this->pending()) engine_->withdraw(*this);
     }
 
     Batch* loading() const noexcept { return detail::loading(*this); }
@@ -63,6 +61,17 @@ protected:
     ~ProcessRequest() = default;
 
 private:
+    // These call one another as their last acts: so the usual way needs no stack.
+    BATCHER_NOINLINE void read_clock_and_start() {
+        this->queued_at = Burst::read_clock<Clock>(engine_->time_tolerance());
+        push();
+    }
+    void push() {
+        this->state(CallState::queued);
+        if (!engine_->push(*this)) [[unlikely]]
+            submit(*engine_, *this);
+    }
+
     Engine* engine_;
 };
 

@@ -41,9 +41,9 @@ public:
         left_ = calls_.size();
     }
 
-    // True if there is nothing to send: no item could be written. Then the outcome is there.
+    // True if there is nothing to send: no item could be written. Then the results are there.
     bool empty() {
-        if (calls_.empty()) set_outcome();
+        if (calls_.empty()) set_results();
         return calls_.empty();
     }
 
@@ -60,7 +60,6 @@ public:
 
 private:
     using Result = batching::Result<Out>;
-    using Outcome = batching::detail::Outcome<Out>;
 
     // The items from `first` on, as far as they have no result yet: `count` of them.
     class Call final : public RemoteCall {
@@ -173,17 +172,14 @@ private:
 
     void call_done() {
         if (left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-        set_outcome();
+        set_results();
         done_->elsewhere();
         work_.reset();
     }
 
-    void set_outcome() {
-        std::vector<Result> results;
-        results.reserve(results_.size());
-        for (auto& result : results_) results.push_back(*std::move(result));
-        const std::size_t count = results.size();
-        batch_.outcome = Outcome(count, std::move(results));
+    void set_results() {
+        batch_.results.reserve(results_.size());
+        for (auto& result : results_) batch_.results.push_back(*std::move(result));
     }
 
     const std::shared_ptr<Remote> remote_;

@@ -170,7 +170,8 @@ private:
     static constexpr std::size_t bare_failure = 8;
 
     const std::shared_ptr<Engine> engine_;
-    std::vector<std::pair<std::size_t, std::exception_ptr>> unreadable_;  // by their place among all
+    std::vector<std::pair<std::size_t, std::exception_ptr>>
+        unreadable_;  // by their place among all
     ::grpc::ByteBuffer& reply_;
     ActiveCalls& active_;
     const std::size_t max_message_size_;

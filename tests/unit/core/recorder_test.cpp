@@ -1,0 +1,139 @@
+// The Recorder: the figures of stats(); and WaitTimes.
+#include <batcher/detail/core/recorder.hpp>
+#include <cstddef>
+
+#include "../catch.hpp"
+#include "driven_machine.hpp"
+
+using namespace core_test;
+using batching::detail::Recorder;
+using batching::detail::WaitTimes;
+
+namespace {
+
+void form(Recorder& recorder, Batch& batch, DispatchReason reason, std::size_t size) {
+    batch.reason = reason;
+    batch.size = size;
+    recorder.formed(batch);
+}
+
+}  // namespace
+
+TEST_CASE("nothing has happened at first", "[recorder]") {
+    const Recorder recorder;
+    const batching::Stats& s = recorder.stats();
+    CHECK(s.submitted + s.completed + s.failed + s.rejected + s.cancelled + s.expired == 0);
+    CHECK(s.batches_full + s.batches_timeout + s.batches_flushed == 0);
+    CHECK(s.waiting + s.running == 0);
+    CHECK(s.batch_size.count() == 0);
+    CHECK(s.wait_time.count() == 0);
+    CHECK(s.run_time.count() == 0);
+}
+
+TEST_CASE("calls are counted by what becomes of them", "[recorder]") {
+    Recorder recorder;
+    recorder.accepted(20);
+    recorder.accepted(3);
+    recorder.rejected(2);
+    recorder.rejected(3);
+    recorder.rejected(0);
+    recorder.cancelled();
+    recorder.cancelled(6);
+    recorder.failed();
+    recorder.failed(10);
+    const batching::Stats& s = recorder.stats();
+    CHECK(s.submitted == 23);
+    CHECK(s.rejected == 5);
+    CHECK(s.cancelled == 7);
+    CHECK(s.failed == 11);
+    CHECK(s.completed == 0);
+    CHECK(s.running == 0);
+}
+
+TEST_CASE("batches are counted by why they left, and their calls run", "[recorder]") {
+    Recorder recorder;
+    Batch batch;
+    form(recorder, batch, DispatchReason::full, 4);
+    const batching::Stats& s = recorder.stats();
+    CHECK(s.batches_full == 1);
+    CHECK(s.running == 4);
+    form(recorder, batch, DispatchReason::timeout, 2);
+    form(recorder, batch, DispatchReason::timeout, 2);
+    CHECK(s.batches_timeout == 2);
+    for (int i = 0; i < 3; ++i) form(recorder, batch, DispatchReason::flushed, 1);
+    CHECK(s.batches_flushed == 3);
+    CHECK(s.batches_full == 1);
+    CHECK(s.batches_timeout == 2);
+    CHECK(s.running == 11);
+    CHECK(s.batch_size.count() == 6);
+    CHECK(s.batch_size.sum() == 11);
+    CHECK(s.batch_size.quantile(1) == 4);
+}
+
+TEST_CASE("the calls that are still in a batch when it has run have completed or failed",
+          "[recorder]") {
+    Recorder recorder;
+    Batch batch;
+    form(recorder, batch, DispatchReason::full, 9);
+    batch.started = 1h;
+    recorder.left_running();
+    recorder.left_running(2);
+    batch.size = 6;
+    const batching::Stats& s = recorder.stats();
+    CHECK(s.running == 6);
+    recorder.completed(batch, 2, 1h + 5us);
+    CHECK(s.running == 0);
+    CHECK(s.completed == 4);
+    CHECK(s.failed == 2);
+    CHECK(s.run_time.count() == 1);
+    CHECK(s.run_time.sum() == 5us);
+    CHECK(s.batch_size.sum() == 9);  // as it was formed
+}
+
+TEST_CASE("a wait is recorded for as many calls as had it", "[recorder]") {
+    Recorder recorder;
+    recorder.waited(3us, 2);
+    recorder.waited(1us, 1);
+    CHECK(recorder.stats().wait_time.count() == 3);
+    CHECK(recorder.stats().wait_time.sum() == 7us);
+    CHECK(recorder.stats().wait_time.quantile(1) == 3us);
+}
+
+TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
+    Recorder recorder;
+    const auto& waits = recorder.stats().wait_time;
+    SECTION("neighbours at the same time, and others") {
+        {
+            WaitTimes times(recorder, 60ns);
+            for (const Time queued_at : {10ns, 10ns, 20ns, 50ns, 50ns, 10ns}) times.note(queued_at);
+        }
+        CHECK(waits.count() == 6);
+        CHECK(waits.sum() == 50ns + 50ns + 40ns + 10ns + 10ns + 50ns);
+        CHECK(waits.quantile(1.0 / 6) == 10ns);
+        CHECK(waits.quantile(2.0 / 6) == 10ns);
+        CHECK(waits.quantile(3.0 / 6) == 40ns);
+        CHECK(waits.quantile(4.0 / 6) == 50ns);
+    }
+    SECTION("a single one") {
+        {
+            WaitTimes(recorder, 60ns).note(40ns);
+        }
+        CHECK(waits.count() == 1);
+        CHECK(waits.sum() == 20ns);
+    }
+    SECTION("one that was queued at the epoch of its clock") {
+        {
+            WaitTimes times(recorder, 60ns);
+            times.note(0ns);
+            times.note(20ns);
+        }
+        CHECK(waits.count() == 2);
+        CHECK(waits.sum() == 60ns + 40ns);
+    }
+    SECTION("none") {
+        {
+            const WaitTimes times(recorder, 60ns);
+        }
+        CHECK(waits.count() == 0);
+    }
+}

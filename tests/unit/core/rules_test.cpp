@@ -1,0 +1,124 @@
+// The Rules: when a batch may leave, and for what reason.
+#include <batcher/detail/core/queue.hpp>
+#include <batcher/detail/core/rules.hpp>
+#include <cstddef>
+#include <deque>
+#include <limits>
+#include <optional>
+
+#include "../catch.hpp"
+#include "driven_machine.hpp"
+
+using namespace core_test;
+
+namespace {
+
+// So many calls, queued at the same time.
+struct Waiting {
+    explicit Waiting(int n, Time queued_at = 1h) {
+        for (int i = 0; i < n; ++i) {
+            TestCall& call = calls.emplace_back(i);
+            call.queued_at = queued_at;
+            call.next = nullptr;
+            queue.push(&call);
+        }
+    }
+    std::deque<TestCall> calls;
+    batching::detail::Queue queue;
+};
+
+constexpr Rules three_in_10ms{
+    .max_batch_size = 3, .batch_timeout = 10ms, .max_concurrent_batches = 1};
+
+}  // namespace
+
+TEST_CASE("without a call no batch leaves", "[rules]") {
+    Waiting none(0);
+    none.queue.flush();
+    CHECK_FALSE(three_in_10ms.reason(none.queue, false, Rules::never));
+    CHECK_FALSE(three_in_10ms.reason(none.queue, true, Rules::never));
+}
+
+TEST_CASE("a batch that is full leaves for that reason, whatever else there is", "[rules]") {
+    for (const int n : {3, 4, 7}) {
+        Waiting waiting(n);
+        CHECK(three_in_10ms.reason(waiting.queue, false, 1h) == DispatchReason::full);
+        waiting.queue.flush();
+        CHECK(three_in_10ms.reason(waiting.queue, true, 2h) == DispatchReason::full);
+    }
+}
+
+TEST_CASE(
+    "a batch that is not full leaves when it is flushed, when all is closed, or when it is due",
+    "[rules]") {
+    Waiting waiting(2);
+    CHECK_FALSE(three_in_10ms.reason(waiting.queue, false, 1h));
+    CHECK_FALSE(three_in_10ms.reason(waiting.queue, false, 1h + 10ms - 1ns));
+    CHECK(three_in_10ms.reason(waiting.queue, false, 1h + 10ms) == DispatchReason::timeout);
+    CHECK(three_in_10ms.reason(waiting.queue, false, 2h) == DispatchReason::timeout);
+    CHECK(three_in_10ms.reason(waiting.queue, true, 1h) == DispatchReason::flushed);
+    CHECK(three_in_10ms.reason(waiting.queue, true, 2h) == DispatchReason::flushed);
+    waiting.queue.flush();
+    CHECK(three_in_10ms.reason(waiting.queue, false, 1h) == DispatchReason::flushed);
+    CHECK(three_in_10ms.reason(waiting.queue, false, 2h) == DispatchReason::flushed);
+}
+
+TEST_CASE("it is the oldest call that is due", "[rules]") {
+    Waiting waiting(2);
+    waiting.calls[1].queued_at = 1h + 5ms;
+    CHECK(three_in_10ms.due(waiting.queue) == 1h + 10ms);
+    waiting.queue.erase(waiting.calls[0]);
+    CHECK(three_in_10ms.due(waiting.queue) == 1h + 15ms);
+}
+
+TEST_CASE("with a timeout of 0 a call is due at once, with none never", "[rules]") {
+    Rules rules = three_in_10ms;
+    const Waiting waiting(1);
+    rules.batch_timeout = 0ms;
+    CHECK(rules.due(waiting.queue) == 1h);
+    CHECK(rules.reason(waiting.queue, false, 1h) == DispatchReason::timeout);
+    rules.batch_timeout = Rules::never;
+    CHECK(rules.due(waiting.queue) == Rules::never);
+    CHECK_FALSE(rules.reason(waiting.queue, false, Rules::never - 1ns));
+}
+
+TEST_CASE("a time beyond the end of the clock's range is that end", "[rules]") {
+    Rules rules = three_in_10ms;
+    const Waiting waiting(1, Rules::never - 10ms);
+    CHECK(rules.due(waiting.queue) == Rules::never);
+    rules.batch_timeout = 10ms - 1ns;
+    CHECK(rules.due(waiting.queue) == Rules::never - 1ns);
+    rules.batch_timeout = 10ms + 1ns;
+    CHECK(rules.due(waiting.queue) == Rules::never);
+}
+
+TEST_CASE("a clock may stand before its epoch", "[rules]") {
+    const Waiting waiting(1, -15ms);
+    CHECK(three_in_10ms.due(waiting.queue) == -5ms);
+    CHECK_FALSE(three_in_10ms.reason(waiting.queue, false, -6ms));
+    CHECK(three_in_10ms.reason(waiting.queue, false, -5ms) == DispatchReason::timeout);
+}
+
+TEST_CASE("so many calls are missing from the batch that is filling", "[rules]") {
+    const auto missing = [](int n) { return three_in_10ms.to_next_full_batch(Waiting(n).queue); };
+    CHECK(missing(0) == 3);
+    CHECK(missing(1) == 2);
+    CHECK(missing(2) == 1);
+    CHECK(missing(3) == 3);
+    CHECK(missing(7) == 2);
+    Rules one = three_in_10ms;
+    one.max_batch_size = 1;
+    CHECK(one.to_next_full_batch(Waiting(5).queue) == 1);
+}
+
+TEST_CASE("so many calls have room in the queue", "[rules]") {
+    Rules rules = three_in_10ms;
+    const Waiting waiting(2);
+    constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+    CHECK(rules.max_queue_size == no_limit);
+    CHECK(rules.room(waiting.queue) == no_limit - 2);
+    rules.max_queue_size = 5;
+    CHECK(rules.room(waiting.queue) == 3);
+    rules.max_queue_size = 2;
+    CHECK(rules.room(waiting.queue) == 0);
+}
