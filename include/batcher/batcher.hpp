@@ -68,7 +68,6 @@
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/workers.hpp>
 #include <batcher/detail/waiters/fan_in.hpp>
-#include <batcher/detail/waiters/operators.hpp>
 #include <batcher/detail/waiters/request.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>

@@ -144,4 +144,46 @@ private:
     detail::Engine& engine() const noexcept { return this->waiter_.engine(); }
 };
 
+// `process(item) || timer.async_wait(asio::use_awaitable)`, and &&, in asio::awaitable, for those who say
+// `using namespace asio::experimental::awaitable_operators`. Asio's operators would take an operation for
+// the awaitable that it derives from, and fail; these are better matches, and hand on a true one.
+namespace detail {
+template <class Request>
+auto as_awaitable(Operation<Request>&& operation) {
+    return std::move(operation)(asio::use_awaitable);
+}
+}  // namespace detail
+
+template <class Request, class T>
+auto operator||(Operation<Request>&& a, asio::awaitable<T>&& b) {
+    using asio::experimental::awaitable_operators::operator||;
+    return detail::as_awaitable(std::move(a)) || std::move(b);
+}
+template <class T, class Request>
+auto operator||(asio::awaitable<T>&& a, Operation<Request>&& b) {
+    using asio::experimental::awaitable_operators::operator||;
+    return std::move(a) || detail::as_awaitable(std::move(b));
+}
+template <class A, class B>
+auto operator||(Operation<A>&& a, Operation<B>&& b) {
+    using asio::experimental::awaitable_operators::operator||;
+    return detail::as_awaitable(std::move(a)) || detail::as_awaitable(std::move(b));
+}
+
+template <class Request, class T>
+auto operator&&(Operation<Request>&& a, asio::awaitable<T>&& b) {
+    using asio::experimental::awaitable_operators::operator&&;
+    return detail::as_awaitable(std::move(a)) && std::move(b);
+}
+template <class T, class Request>
+auto operator&&(asio::awaitable<T>&& a, Operation<Request>&& b) {
+    using asio::experimental::awaitable_operators::operator&&;
+    return std::move(a) && detail::as_awaitable(std::move(b));
+}
+template <class A, class B>
+auto operator&&(Operation<A>&& a, Operation<B>&& b) {
+    using asio::experimental::awaitable_operators::operator&&;
+    return detail::as_awaitable(std::move(a)) && detail::as_awaitable(std::move(b));
+}
+
 }  // namespace batching

@@ -99,26 +99,55 @@ TEST_CASE("a clock may stand before its epoch", "[rules]") {
     CHECK(three_in_10ms.reason(waiting.queue, false, -5ms) == DispatchReason::timeout);
 }
 
-TEST_CASE("so many calls are missing from the batch that is filling", "[rules]") {
-    const auto missing = [](int n) { return three_in_10ms.to_next_full_batch(Waiting(n).queue); };
-    CHECK(missing(0) == 3);
-    CHECK(missing(1) == 2);
-    CHECK(missing(2) == 1);
-    CHECK(missing(3) == 3);
-    CHECK(missing(7) == 2);
+TEST_CASE("the arrival that fills the batch that is filling is seen, and the first", "[rules]") {
+    const auto seen = [](int n) {
+        return three_in_10ms.notify_after(Waiting(n).queue, false, true);
+    };
+    CHECK(seen(0) == 1);
+    CHECK(seen(1) == 2);
+    CHECK(seen(2) == 1);
+    CHECK(seen(3) == 3);
+    CHECK(seen(7) == 2);
     Rules one = three_in_10ms;
     one.max_batch_size = 1;
-    CHECK(one.to_next_full_batch(Waiting(5).queue) == 1);
+    CHECK(one.notify_after(Waiting(5).queue, false, true) == 1);
 }
 
-TEST_CASE("so many calls have room in the queue", "[rules]") {
+TEST_CASE("while no slot is free no arrival is seen but those that do not fit", "[rules]") {
+    Rules rules = three_in_10ms;
+    CHECK_FALSE(rules.limited());
+    CHECK(rules.notify_after(Waiting(2).queue, false, false) == 0);
+    rules.max_queue_size = 5;
+    CHECK(rules.limited());
+    CHECK(rules.notify_after(Waiting(2).queue, false, false) == 4);
+    CHECK(rules.notify_after(Waiting(2).queue, false, true) == 1);
+    CHECK(rules.notify_after(Waiting(5).queue, false, false) == 1);
+    CHECK(rules.notify_after(Waiting(5).queue, false, true) == 1);
+    rules.max_queue_size = 4;
+    CHECK(rules.notify_after(Waiting(3).queue, false, true) == 2);
+}
+
+TEST_CASE("once closed each arrival is seen", "[rules]") {
+    CHECK(three_in_10ms.notify_after(Waiting(0).queue, true, true) == 1);
+    CHECK(three_in_10ms.notify_after(Waiting(2).queue, true, false) == 1);
+}
+
+TEST_CASE("calls are accepted as far as they have room, or as a whole, and none once closed",
+          "[rules]") {
     Rules rules = three_in_10ms;
     const Waiting waiting(2);
-    constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
-    CHECK(rules.max_queue_size == no_limit);
-    CHECK(rules.room(waiting.queue) == no_limit - 2);
+    const auto accepted = [&](std::size_t count, Accept accept, bool closed = false) {
+        return rules.admit(waiting.queue, closed, count, accept).accepted;
+    };
+    CHECK(accepted(1000, Accept::all_or_none) == 1000);
     rules.max_queue_size = 5;
-    CHECK(rules.room(waiting.queue) == 3);
-    rules.max_queue_size = 2;
-    CHECK(rules.room(waiting.queue) == 0);
+    CHECK(accepted(3, Accept::all_or_none) == 3);
+    CHECK(accepted(4, Accept::all_or_none) == 0);
+    CHECK(accepted(4, Accept::as_many_as_fit) == 3);
+    CHECK(accepted(1, Accept::as_many_as_fit, true) == 0);
+    const auto admission = rules.admit(waiting.queue, false, 4, Accept::as_many_as_fit);
+    CHECK(admission.waiting == 5);
+    CHECK(admission.max_queue_size == 5);
+    CHECK_FALSE(admission.closed);
+    CHECK(rules.admit(waiting.queue, true, 1, Accept::all_or_none).closed);
 }

@@ -89,13 +89,4 @@ private:
     Batch* last_ = nullptr;
 };
 
-// Makes the batches of a Machine; waits for memory if there is none.
-class BatchFactory {
-public:
-    virtual std::unique_ptr<Batch> make_batch() noexcept = 0;
-
-protected:
-    ~BatchFactory() = default;
-};
-
 }  // namespace batching::detail

@@ -11,29 +11,18 @@
 // No event fails, and none but cancel() and abandon() takes longer for many calls that wait.
 #pragma once
 
-#include <algorithm>
 #include <batcher/detail/core/batch.hpp>
+#include <batcher/detail/core/pool.hpp>
 #include <batcher/detail/core/queue.hpp>
 #include <batcher/detail/core/recorder.hpp>
 #include <batcher/detail/core/rules.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <utility>
-#include <vector>
 
 namespace batching::detail {
-
-// How many of some calls may come in, and why not all.
-struct Admission {
-    std::size_t accepted;
-    bool closed;
-    std::size_t waiting;  // those that are accepted included
-    std::size_t max_queue_size;
-};
-enum class Accept : std::uint8_t { all_or_none, as_many_as_fit };
 
 struct Actions {
     BatchQueue start;       // to be formed on the executor, in this order
@@ -41,40 +30,16 @@ struct Actions {
     Batch* stop = nullptr;  // nobody waits for them any more; linked by next_to_stop
 };
 
-// When to decide again, if no other event comes.
-struct Outlook {
-    std::optional<Time> wake_at;   // at this instant, or earlier
-    std::size_t notify_after = 0;  // after so many arrivals; 0: however many there are
-};
-
 class Machine {
 public:
-    Machine(const Rules& rules, BatchFactory& factory) : rules_(rules), factory_(factory) {
-        free_slots_.resize(rules.max_concurrent_batches);
-        for (std::size_t i = 0; i < free_slots_.size(); ++i)
-            free_slots_[i] = free_slots_.size() - 1 - i;
-    }
-
-    Machine(const Machine&) = delete;
-    Machine& operator=(const Machine&) = delete;
-    ~Machine() {
-        while (batches_ != nullptr) batches_ = std::move(batches_->older);
-    }
+    Machine(const Rules& rules, BatchFactory& factory)
+        : rules_(rules), slots_(rules.max_concurrent_batches), pool_(factory) {}
 
     // ---- callers ----------------------------------------------------------------------------------------
 
     // Asks for room for calls that are about to arrive. Those that are not accepted count as rejected.
     Admission admit(std::size_t count, Accept accept) noexcept {
-        Admission admission{0, closed_, queue_.size(), rules_.max_queue_size};
-        if (!closed_) {
-            const std::size_t room = rules_.room(queue_);
-            if (count <= room) {
-                admission.accepted = count;
-            } else if (accept == Accept::as_many_as_fit) {
-                admission.accepted = room;
-            }
-        }
-        admission.waiting += admission.accepted;
+        const Admission admission = rules_.admit(queue_, closed_, count, accept);
         recorder_.rejected(count - admission.accepted);
         return admission;
     }
@@ -146,7 +111,7 @@ public:
         --starting_;
         const auto reason = rules_.reason(queue_, closed_, now);
         if (!reason) {
-            free_slots_.push_back(batch.slot);
+            slots_.give_back(batch.slot);
             return false;
         }
         batch.number = ++formed_;
@@ -160,22 +125,14 @@ public:
 
     // The batch function has returned, for `failed` of the calls in the batch with an error.
     void completed(Batch& batch, std::size_t failed, Time now) noexcept {
-        free_slots_.push_back(batch.slot);
+        slots_.give_back(batch.slot);
         recorder_.completed(batch, failed, now);
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
         batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
     }
 
     // Nobody needs the batch any more. Its error is null again.
-    void recycled(Batch& batch) noexcept {
-        batch.phase.store(BatchPhase::idle, std::memory_order_relaxed);
-        batch.stop_requested.store(false, std::memory_order_relaxed);
-        batch.size = 0;
-        batch.mixed = false;
-        batch.group_count = 0;
-        batch.next = idle_batches_;
-        idle_batches_ = &batch;
-    }
+    void recycled(Batch& batch) noexcept { pool_.give_back(batch); }
 
     // ---- executors that go ------------------------------------------------------------------------------
 
@@ -200,8 +157,7 @@ public:
 
     template <class Visit>
     void for_each_batch(Visit visit) {
-        for (Batch* batch = batches_.get(); batch != nullptr; batch = batch->older.get())
-            visit(*batch);
+        pool_.for_each(visit);
     }
 
     // ---- what follows -----------------------------------------------------------------------------------
@@ -215,8 +171,8 @@ public:
             batch.calls.splice(drains_);
         }
         Outlook outlook;
-        outlook.notify_after = notify_after();
-        if (!queue_.empty() && !free_slots_.empty() && starting_ == 0) {
+        outlook.notify_after = rules_.notify_after(queue_, closed_, slots_.any_free());
+        if (!queue_.empty() && slots_.any_free() && starting_ == 0) {
             outlook.wake_at = rules_.due(queue_);
         }
         return outlook;
@@ -225,12 +181,12 @@ public:
     Actions take_actions() noexcept { return std::exchange(actions_, Actions()); }
 
     // The same until decide() has been called again: as Outlook::notify_after.
-    std::size_t notify_after_meanwhile() const noexcept { return closed_ || limited() ? 1 : 0; }
+    std::size_t notify_after_meanwhile() const noexcept {
+        return closed_ || rules_.limited() ? 1 : 0;
+    }
 
     // Nothing waits or runs.
-    bool idle() const noexcept {
-        return queue_.empty() && free_slots_.size() == rules_.max_concurrent_batches;
-    }
+    bool idle() const noexcept { return queue_.empty() && slots_.all_free(); }
 
     Stats stats() const noexcept {
         Stats stats = recorder_.stats();
@@ -239,38 +195,19 @@ public:
     }
 
 private:
-    bool limited() const noexcept {
-        return rules_.max_queue_size != std::numeric_limits<std::size_t>::max();
-    }
-
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
     bool may_start(Time now) const noexcept {
-        if (free_slots_.empty()) return false;
+        if (!slots_.any_free()) return false;
         if (starting_ > 0) return queue_.size() / rules_.max_batch_size > starting_;
         return rules_.reason(queue_, closed_, now).has_value();
     }
 
     void start() noexcept {
-        Batch& batch = idle_batch();
-        batch.slot = free_slots_.back();
-        free_slots_.pop_back();
+        Batch& batch = pool_.take();
+        batch.slot = slots_.take();
         batch.phase.store(BatchPhase::starting, std::memory_order_relaxed);
         ++starting_;
         actions_.start.push(batch);
-    }
-
-    // The first arrival is heard of to set the alarm for it, and that which lets a full batch go.
-    std::size_t wanted() const noexcept {
-        if (free_slots_.empty()) return 0;  // a slot that is freed asks again
-        return queue_.empty() ? 1 : rules_.to_next_full_batch(queue_);
-    }
-
-    std::size_t notify_after() const noexcept {
-        if (closed_) return 1;
-        const std::size_t first = wanted();
-        if (!limited()) return first;
-        const std::size_t refused = rules_.room(queue_) + 1;  // the first that does not fit
-        return first == 0 ? refused : std::min(first, refused);
     }
 
     void fill(Batch& batch, Time now) noexcept {
@@ -318,7 +255,7 @@ private:
     Batch& completed_batch(const std::exception_ptr& error) noexcept {
         Batch* const last = actions_.completed.last();
         if (last != nullptr && last->error == error) return *last;
-        Batch& batch = idle_batch();
+        Batch& batch = pool_.take();
         batch.error = error;
         batch.mixed = true;
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
@@ -338,27 +275,16 @@ private:
         call.index = 0;
     }
 
-    Batch& idle_batch() noexcept {
-        if (idle_batches_ != nullptr) return *std::exchange(idle_batches_, idle_batches_->next);
-        std::unique_ptr<Batch> batch = factory_.make_batch();
-        batch->older = std::move(batches_);
-        batches_ = std::move(batch);
-        return *batches_;
-    }
-
     const Rules rules_;
-    BatchFactory& factory_;
 
     Queue queue_;
     CallList drains_;
     bool closed_ = false;
 
-    std::vector<std::size_t> free_slots_;  // the last one is taken first
-    std::size_t starting_ = 0;             // batches that have a slot, and are not formed yet
-    std::uint64_t formed_ = 0;             // batches so far
-
-    std::unique_ptr<Batch> batches_;  // all of them, linked by `older`
-    Batch* idle_batches_ = nullptr;
+    Slots slots_;
+    std::size_t starting_ = 0;  // batches that have a slot, and are not formed yet
+    std::uint64_t formed_ = 0;  // batches so far
+    Pool pool_;
 
     Actions actions_;
     Recorder recorder_;

@@ -1,6 +1,7 @@
-// Rules: what the options say about when a batch may leave, and for what reason.
+// Rules: what the options say about how many calls may wait, and when a batch may leave, and for what reason.
 #pragma once
 
+#include <algorithm>
 #include <batcher/detail/core/queue.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -11,13 +12,38 @@ namespace batching::detail {
 
 enum class DispatchReason : std::uint8_t { full, timeout, flushed };
 
+// How many of some calls may come in, and why not all.
+struct Admission {
+    std::size_t accepted;
+    bool closed;
+    std::size_t waiting;  // those that are accepted included
+    std::size_t max_queue_size;
+};
+enum class Accept : std::uint8_t { all_or_none, as_many_as_fit };
+
+// When to decide again, if no other event comes.
+struct Outlook {
+    std::optional<Time> wake_at;   // at this instant, or earlier
+    std::size_t notify_after = 0;  // after so many arrivals; 0: however many there are
+};
+
 struct Rules {
     static constexpr Time never = Time::max();
+    static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
     std::size_t max_batch_size;
     Time batch_timeout;  // never: wait until full or flushed
     std::size_t max_concurrent_batches;
-    std::size_t max_queue_size = std::numeric_limits<std::size_t>::max();
+    std::size_t max_queue_size = no_limit;
+
+    Admission admit(const Queue& queue, bool closed, std::size_t count,
+                    Accept accept) const noexcept {
+        const std::size_t room = closed ? 0 : max_queue_size - queue.size();
+        const std::size_t accepted = count <= room                   ? count
+                                     : accept == Accept::all_or_none ? 0
+                                                                     : room;
+        return {accepted, closed, queue.size() + accepted, max_queue_size};
+    }
 
     // Why a batch may leave now, given a slot; none: it may not.
     std::optional<DispatchReason> reason(const Queue& queue, bool closed, Time now) const noexcept {
@@ -34,13 +60,19 @@ struct Rules {
         return since > never - batch_timeout ? never : since + batch_timeout;
     }
 
-    // How many more calls fill the batch that is filling.
-    std::size_t to_next_full_batch(const Queue& queue) const noexcept {
-        return max_batch_size - queue.size() % max_batch_size;
+    // The arrival that has to be seen: the first, to set the alarm for it, and that which lets a full batch
+    // go (but a slot that is freed asks again); any that may not be accepted; and each once closed.
+    std::size_t notify_after(const Queue& queue, bool closed, bool slot_is_free) const noexcept {
+        if (closed) return 1;
+        const std::size_t wanted = !slot_is_free   ? no_limit
+                                   : queue.empty() ? 1
+                                                   : max_batch_size - queue.size() % max_batch_size;
+        const std::size_t refused = limited() ? max_queue_size - queue.size() + 1 : no_limit;
+        const std::size_t first = std::min(wanted, refused);
+        return first == no_limit ? 0 : first;
     }
 
-    // How many more calls may wait.
-    std::size_t room(const Queue& queue) const noexcept { return max_queue_size - queue.size(); }
+    bool limited() const noexcept { return max_queue_size != no_limit; }
 };
 
 }  // namespace batching::detail

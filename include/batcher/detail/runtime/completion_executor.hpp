@@ -78,26 +78,16 @@ public:
         });
     }
 
-    // Outstanding work, as long as it is held: for what runs elsewhere, and is to be waited for here.
-    class Work {
-    public:
-        explicit Work(std::shared_ptr<CompletionExecutor> executor)
-            : executor_(std::move(executor)) {
-            const std::lock_guard lock(executor_->context_->mutex);
-            if (executor_->held_++ != 0 || !executor_->context_->alive) return;
-            executor_->work_ =
-                asio::prefer(executor_->executor_, asio::execution::outstanding_work_t::tracked);
-        }
-        Work(const Work&) = delete;
-        Work& operator=(const Work&) = delete;
-        ~Work() {
-            const std::lock_guard lock(executor_->context_->mutex);
-            if (--executor_->held_ == 0) executor_->work_ = asio::any_io_executor();
-        }
-
-    private:
-        const std::shared_ptr<CompletionExecutor> executor_;
-    };
+    // Outstanding work between the two, until the context goes: for what runs elsewhere.
+    void start_work() noexcept {
+        const std::lock_guard lock(context_->mutex);
+        if (pieces_of_work_++ != 0 || !context_->alive) return;
+        work_ = asio::prefer(executor_, asio::execution::outstanding_work_t::tracked);
+    }
+    void finish_work() noexcept {
+        const std::lock_guard lock(context_->mutex);
+        if (--pieces_of_work_ == 0) work_ = asio::any_io_executor();
+    }
 
     friend bool same_executor(const CompletionExecutor* a, const CompletionExecutor* b) noexcept {
         if (a == b) return true;
@@ -113,8 +103,8 @@ private:
     asio::any_io_executor executor_;  // without outstanding work
     std::shared_ptr<ContextState> context_;
     std::weak_ptr<Engine> engine_;
-    asio::any_io_executor work_;  // with outstanding work, while that is held
-    std::size_t held_ = 0;
+    asio::any_io_executor work_;  // with outstanding work, while there is some
+    std::size_t pieces_of_work_ = 0;
     CompletionExecutor* previous_ = nullptr;
     CompletionExecutor* next_ = nullptr;
 };

@@ -232,4 +232,5 @@ private:
 
 }  // namespace batching::detail
 
+#include <batcher/detail/runtime/contexts.hpp>
 #include <batcher/detail/runtime/engine_impl.hpp>

@@ -35,10 +35,15 @@ public:
     RemoteBatch(std::shared_ptr<Remote> remote, ItemBatch& batch)
         : remote_(std::move(remote)),
           batch_(batch),
-          work_(std::in_place, batch.engine->own_executor()),
+          executor_(batch.engine->own_executor()),
           results_(batch.items.size()) {
         write(batch.items);
         left_ = calls_.size();
+    }
+    RemoteBatch(const RemoteBatch&) = delete;
+    RemoteBatch& operator=(const RemoteBatch&) = delete;
+    ~RemoteBatch() {
+        if (done_) executor_->finish_work();
     }
 
     // True if there is nothing to send: no item could be written. Then the results are there.
@@ -50,6 +55,7 @@ public:
     // The batch may be done before it returns, and is kept alive by its calls.
     void start(Done done) {
         const auto self = this->shared_from_this();
+        executor_->start_work();
         done_.emplace(std::move(done));
         for (Call& call : calls_) call.start();
     }
@@ -174,7 +180,8 @@ private:
         if (left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
         set_results();
         done_->elsewhere();
-        work_.reset();
+        done_.reset();
+        executor_->finish_work();
     }
 
     void set_results() {
@@ -184,8 +191,8 @@ private:
 
     const std::shared_ptr<Remote> remote_;
     ItemBatch& batch_;  // lives until it is done
-    std::optional<batching::detail::CompletionExecutor::Work> work_;
-    std::deque<Call> calls_;  // they do not move
+    const std::shared_ptr<batching::detail::CompletionExecutor> executor_;  // a call is work there
+    std::deque<Call> calls_;                                                // they do not move
     std::vector<std::optional<Result>> results_;
     std::atomic<std::size_t> left_{0};
     std::optional<Done> done_;

@@ -1,0 +1,82 @@
+// Pool: the batches of a Machine, and the slots that they run in.
+#pragma once
+
+#include <batcher/detail/core/batch.hpp>
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace batching::detail {
+
+// Makes batches; waits for memory if there is none.
+class BatchFactory {
+public:
+    virtual std::unique_ptr<Batch> make_batch() noexcept = 0;
+
+protected:
+    ~BatchFactory() = default;
+};
+
+class Pool {
+public:
+    explicit Pool(BatchFactory& factory) noexcept : factory_(factory) {}
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+    ~Pool() {
+        while (all_ != nullptr) all_ = std::move(all_->older);
+    }
+
+    // An idle batch.
+    Batch& take() noexcept {
+        if (idle_ != nullptr) return *std::exchange(idle_, idle_->next);
+        std::unique_ptr<Batch> batch = factory_.make_batch();
+        batch->older = std::move(all_);
+        all_ = std::move(batch);
+        return *all_;
+    }
+
+    // Nobody needs the batch any more. Its error is null again.
+    void give_back(Batch& batch) noexcept {
+        batch.phase.store(BatchPhase::idle, std::memory_order_relaxed);
+        batch.stop_requested.store(false, std::memory_order_relaxed);
+        batch.size = 0;
+        batch.mixed = false;
+        batch.group_count = 0;
+        batch.next = std::exchange(idle_, &batch);
+    }
+
+    // Calls `visit` with each batch, idle ones included.
+    template <class Visit>
+    void for_each(Visit visit) {
+        for (Batch* batch = all_.get(); batch != nullptr; batch = batch->older.get()) visit(*batch);
+    }
+
+private:
+    BatchFactory& factory_;
+    std::unique_ptr<Batch> all_;  // linked by `older`
+    Batch* idle_ = nullptr;       // linked by `next`
+};
+
+// The numbers of the slots that are free. The one that was freed last is taken first.
+class Slots {
+public:
+    explicit Slots(std::size_t count) : count_(count) {
+        free_.reserve(count);
+        while (count > 0) free_.push_back(--count);
+    }
+    bool any_free() const noexcept { return !free_.empty(); }
+    bool all_free() const noexcept { return free_.size() == count_; }
+    std::size_t take() noexcept {
+        const std::size_t slot = free_.back();
+        free_.pop_back();
+        return slot;
+    }
+    void give_back(std::size_t slot) noexcept { free_.push_back(slot); }
+
+private:
+    std::size_t count_;
+    std::vector<std::size_t> free_;
+};
+
+}  // namespace batching::detail
