@@ -21,10 +21,10 @@
 //
 // How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment,
 // always for the item that a timer is armed for. Only calls that are made by callers which one batch has
-// just resumed, one after the other, share a reading: 1, 2, 4, 8 and at most 16 of them, as long as the
-// group before took less than 5 us. Should callers of such a group suddenly be slow, a batch may leave
-// early by that time, once; none ever leaves late for it. Timers are the executor's, with their usual
-// lateness (50 us or so).
+// just resumed, one after the other, share a reading: 1, 4, 16 and at most 32 of them, as long as the group
+// before took less than a twentieth of batch_timeout (at least 5 us, at most 50). Should callers of such a
+// group suddenly be slow, a batch may leave early by that time, once; none ever leaves late for it. Timers
+// are the executor's, with their usual lateness (50 us or so).
 //
 // Threads. All members may be called from any thread at the same time. Without an executor the Batcher
 // owns max_concurrent_batches worker threads; with one it starts none, and the function and the timer
@@ -42,14 +42,17 @@
 // errc::result_count_mismatch in every caller of that batch. Queue full: errc::overloaded, at once. After
 // close(): errc::closed, at once. Cancelled, or the Batcher destroyed while the item waits:
 // asio::error::operation_aborted. The constructor of In throws while the value is moved into its batch:
-// that exception, in that caller alone. Every accepted call completes exactly once.
+// that exception, in that caller alone. No memory for the items of a batch: std::bad_alloc, in every caller
+// of that batch. Every accepted call completes exactly once: where something small is needed to bring it
+// back (the memory of a post, say) and there is none, it is tried again until there is.
 //
 // Cancellation, by Asio slots. While the item waits, total, partial and terminal remove it, and its place
 // is refilled. While it runs, partial and terminal release the caller at once and drop the result.
 //
-// Destruction. close() and cancel(): waiting items fail with operation_aborted; batches that run finish,
-// and their callers get their results. A Batcher that owns workers waits for them, also for one that
-// never returns; one on an executor does not block. It may be destroyed anywhere, also inside its own
+// Destruction. close() and cancel() in one step: what waits fails with operation_aborted and never runs;
+// batches that run finish, and their callers get their results. A Batcher that owns workers waits for those
+// batches, also for one that never returns, and for callers that resume on a worker, but not for other
+// callers' executors; one on an executor does not block. It may be destroyed anywhere, also inside its own
 // batch function or by a caller it resumed; if that is on one of its own workers, it does not wait, and
 // they end when they are done. A batch function must not outlive what it refers to, then.
 //
@@ -145,15 +148,17 @@ public:
         return *this;
     }
 
-    // close(), cancel(), and with owned workers: wait until running batches and resumed callers are done.
+    // close() and cancel() in one step; with owned workers, waits for running batches. See "Destruction" above.
     ~Batcher() {
         if (engine_) engine_->shut_down();
     }
 
     // ---- calling it -----------------------------------------------------------------------------------
 
-    // One item. Nothing is queued until the operation is awaited, started or got (operation.hpp).
-    // Complexity: O(1); no allocation when awaited in a coroutine on an io_context, asio::awaitable included.
+    // One item. Nothing is queued until the operation is awaited, started or got (operation.hpp). A call that
+    // is refused leaves the item in the operation: see Operation::item().
+    // Complexity: O(1); no allocation when awaited in a coroutine on an io_context, asio::awaitable included,
+    // on however many of them.
     process_type process(In item) { return {*engine_, std::move(item)}; }
 
     // If you see an error here, it means that the argument of process() is not one of this Batcher's

@@ -9,7 +9,7 @@
 // Lifetime: the Batcher must still exist when the operation is started. Afterwards it may be destroyed;
 // see batcher.hpp. A started call that is suspended in a coroutine frame may be destroyed with the frame
 // at any time: an item that waits leaves the queue, the result of one that runs is dropped. (If another
-// thread is just moving its value into its batch, or posting its result, the destructor waits for that.)
+// thread is just moving its value into its batch, the destructor waits for that.)
 // As with any coroutine, whoever destroys it has to know that it is still suspended: on the executor it
 // resumes on, or while nothing runs there.
 #pragma once

@@ -3,10 +3,10 @@
 //     fmt::print("{}\n", batcher.stats());   // a short table
 //
 // How exact: a snapshot is taken at one instant under the Batcher's lock, so its counts agree with each
-// other: submitted == completed + failed + cancelled + expired + waiting + running. Only `rejected` is
-// read apart and may be a call ahead. Times are measured when a batch is formed and when it has run; a
-// wait is too long by at most the time that 16 callers resumed together run before they call again (see
-// batcher.hpp, "How exact the clock is"). Counts never wrap in practice (64 bits).
+// other: submitted == completed + failed + cancelled + expired + waiting + running. Times are measured when a
+// batch is formed and when it has run; a wait is too long by at most the time that 32 callers resumed
+// together run before they call again (see batcher.hpp, "How exact the clock is"). Counts never wrap in
+// practice (64 bits).
 #pragma once
 
 #include <fmt/core.h>

@@ -13,7 +13,9 @@
 
 #if !defined(BATCHER_TEST_SANITIZED)
 
+#include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <new>
 
 namespace {
@@ -91,6 +93,52 @@ TEST_CASE("an item costs no allocation, however many there are in a batch") {
             aio::co_spawn(context, awaitable_caller(batcher, stop), aio::detached);
         });
     }
+}
+
+namespace {
+
+Detached caller_on(batching::Batcher<int, int>& batcher, aio::io_context& home, const bool& stop) {
+    while (!stop) co_await batcher.process(1).resume_on(home.get_executor());
+}
+
+// Allocations while callers on `count` io_contexts, in turn, get `rounds` batches each.
+std::size_t allocations_with(std::size_t count, std::size_t rounds) {
+    std::deque<aio::io_context> contexts(count);
+    aio::io_context own;
+    bool stop = false;
+    batching::Batcher<int, int> batcher{own,
+                                        [](const std::vector<int>& items) { return items; },
+                                        {.max_batch_size = 8, .batch_timeout = 1h}};
+    for (auto& context : contexts) {
+        for (int i = 0; i < 8; ++i) caller_on(batcher, context, stop);
+    }
+    const auto go_round = [&] {
+        for (std::size_t i = 0; i < count; ++i) {
+            own.poll();
+            own.restart();
+            for (auto& context : contexts) {
+                context.poll();
+                context.restart();
+            }
+        }
+    };
+    for (std::size_t i = 0; i < 20; ++i) go_round();
+    const std::size_t before = allocations;
+    const std::uint64_t completed = batcher.stats().completed;
+    for (std::size_t i = 0; i < rounds; ++i) go_round();
+    const std::size_t spent = allocations - before;
+    const std::uint64_t batches = (batcher.stats().completed - completed) / 8;
+    REQUIRE(batches >= rounds);
+    stop = true;
+    batcher.close();
+    for (std::size_t i = 0; i < 3; ++i) go_round();
+    return spent / batches;
+}
+
+}  // namespace
+
+TEST_CASE("a batch of callers on 32 io_contexts costs the allocations of one of callers on one") {
+    CHECK(allocations_with(32, 20) <= allocations_with(1, 20));
 }
 
 #endif
