@@ -30,6 +30,7 @@ struct Group {
     CompletionExecutor* executor = nullptr;    // null: the Batcher's own
     std::shared_ptr<CompletionExecutor> kept;  // the same, until the group is used for another
     CallList calls;
+    bool shared = false;   // some of them may leave on their way: popped under the lock
     bool pending = false;  // not all of them have been handed back
 };
 
@@ -52,11 +53,12 @@ struct Batch {
     Time started{};
 
     // Of the engine:
-    std::list<Group> groups;            // at least one; used again
-    std::size_t group_count = 0;        // the first so many are of its completed calls
-    std::atomic<std::size_t> users{0};  // tasks and groups that still need it
-    std::shared_ptr<Engine> engine;     // kept alive for them
-    bool awaits_executor = false;       // starting: its run is posted
+    std::list<Group> groups;                // at least one; used again
+    std::list<Group>::iterator last_group;  // of those
+    std::size_t group_count = 0;            // the first so many are of its completed calls
+    std::atomic<std::size_t> users{0};      // tasks and groups that still need it
+    std::shared_ptr<Engine> engine;         // kept alive for them
+    bool awaits_executor = false;           // starting: its run is posted
 
     std::unique_ptr<Batch> older;   // of the same Machine
     Batch* next = nullptr;          // in a BatchQueue, or in the pool

@@ -22,8 +22,12 @@ class Grouping {
 public:
     static void group(Batch& batch) noexcept {
         if (batch.calls.empty()) return;
+        bool shared = false;
+        batch.calls.for_each([&](Call& call) { shared |= call.ops->part; });
         if (!batch.mixed) {
-            new_group(batch, batch.calls.front().resumes_on).calls.splice(batch.calls);
+            Group& group = new_group(batch, batch.calls.front().resumes_on);
+            group.shared = shared;
+            group.calls.splice(batch.calls);
             return;
         }
         while (!batch.calls.empty()) {  // neighbours that go to the same executor move together
@@ -33,7 +37,9 @@ public:
                 last = next;
                 next = batch.calls.after(*next);
             }
-            group_of(batch, first.resumes_on).calls.splice(first, *last);
+            Group& group = group_of(batch, first.resumes_on);
+            group.shared = shared;
+            group.calls.splice(first, *last);
         }
     }
 
@@ -57,11 +63,11 @@ private:
     }
 
     static Group& new_group(Batch& batch, CompletionExecutor* executor) noexcept {
-        auto group = batch.groups.begin();
-        for (std::size_t i = 0; i < batch.group_count && group != batch.groups.end(); ++i) ++group;
+        auto group = batch.group_count == 0 ? batch.groups.begin() : std::next(batch.last_group);
         if (group == batch.groups.end()) {
             group = with_patience([&] { return batch.groups.emplace(group); });
         }
+        batch.last_group = group;
         ++batch.group_count;
         group->pending = true;
         if (group->executor == executor) return *group;  // as in its last use

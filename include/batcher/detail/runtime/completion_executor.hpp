@@ -117,6 +117,7 @@ public:
 
     explicit ContextService(asio::execution_context& context)
         : asio::execution_context::service(context), state_(std::make_shared<ContextState>()) {}
+    ~ContextService() override { ++generation(); }
 
     const std::shared_ptr<ContextState>& state() const noexcept { return state_; }
 

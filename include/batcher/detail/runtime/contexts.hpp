@@ -60,13 +60,16 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
 // handlers, whose destructors are user code.
 inline void Engine::abandon(CallList& calls) noexcept {
     for (Lock lock(mutex_); Call* const call = calls.pop_front();) {
+        const CallOps& ops = *call->ops;
+        // Of a plain frame the last access, as its owner looks at the state without the lock; of a part of
+        // many the countdown is.
         call->state(CallState::done);
-        if (call->ops->in_frame) {
-            call->ops->abandon(*call);
-        } else {
+        if (!ops.in_frame) {
             lock.unlock();
-            call->ops->abandon(*call);
+            ops.abandon(*call);
             lock.lock();
+        } else if (ops.part) {
+            ops.abandon(*call);
         }
     }
 }

@@ -104,7 +104,7 @@ public:
         Lock lock = this->lock();
         while (call.state() == CallState::running && wait_until_loaded(*call.batch, lock)) {
         }
-        machine_.left(call);
+        if (call.pending()) machine_.left(call);
         settle(std::move(lock));
     }
     void withdraw_drain(Call& call) noexcept {
@@ -183,7 +183,7 @@ public:
     void not_loaded(Call& call, const std::exception_ptr& error) noexcept {
         change([&] { machine_.not_loaded(call, error); });
     }
-    void on_timer();
+    void on_timer(Time at);
     void hand_back(Batch& batch, Group& group);
 
 private:
@@ -221,6 +221,8 @@ private:
     const std::unique_ptr<Runner> runner_;
     const std::unique_ptr<Timer> timer_;
     std::shared_ptr<CompletionExecutor> own_;
+
+    inline static constinit thread_local unsigned nested_runs = 0;  // of run(), on this thread
 
     Intake intake_;
     std::mutex mutex_;

@@ -39,10 +39,11 @@ inline Actions Engine::pump(Time now) noexcept {
     }
     may_rest_.store(machine_.idle(), std::memory_order_relaxed);
     Actions actions = machine_.take_actions();
-    const bool posted = !runner_->never_blocks() || Burst::under_way();
+    const bool posted = !runner_->never_blocks() || Burst::under_way() || nested_runs >= 8;
     actions.start.for_each([&](Batch& batch) {
         batch.awaits_executor = posted;
-        batch.users.store(1, std::memory_order_relaxed);
+        // One for its run, and if that is posted, one for carry_out(): the context may go meanwhile.
+        batch.users.store(posted ? 2 : 1, std::memory_order_relaxed);
         batch.engine = shared_from_this();
     });
     actions.completed.for_each([&](Batch& batch) {
@@ -57,6 +58,7 @@ inline void Engine::carry_out(Actions& actions) {
     while (Batch* const batch = actions.start.pop()) {
         if (batch->awaits_executor) {
             own_->post(Task{batch, nullptr});
+            release(*batch);
         } else {
             run(*batch, Where::elsewhere);
         }
@@ -72,19 +74,25 @@ inline void Engine::carry_out(Actions& actions) {
     }
 }
 
-inline void Engine::on_timer() {
+inline void Engine::on_timer(Time at) {
     Lock locked = lock();
-    timer_->expired();
+    timer_->expired(at);
     Actions actions = pump(timer_->now());
     locked.unlock();
     Batch* const here = actions.start.pop();
     carry_out(actions);
-    if (here != nullptr) run(*here, Where::on_executor);
+    if (here == nullptr) return;
+    if (here->awaits_executor) release(*here);  // it was not posted
+    run(*here, Where::on_executor);
 }
 
 // ---- a batch ----------------------------------------------------------------------------------------------
 
 inline void Engine::run(Batch& batch, Where where) {
+    struct Nested {
+        Nested() noexcept { ++nested_runs; }
+        ~Nested() { --nested_runs; }
+    } const nested;
     Lock locked = lock();
     const Time now = timer_->now();
     const bool formed = machine_.ready(batch, now);
@@ -144,7 +152,15 @@ inline void Engine::hand_back(Batch& batch, Group& group) {
     // it, as he could not know else that it is still suspended.
     try {
         const Burst burst;
-        while (Call* const call = group.calls.pop_front()) call->hand_back();
+        for (;;) {
+            Lock lock(mutex_, std::defer_lock);
+            if (group.shared) lock.lock();
+            Call* const call = group.calls.pop_front();
+            if (call == nullptr) break;
+            call->state(CallState::done);
+            if (group.shared) lock.unlock();
+            call->ops->resume(*call);
+        }
     } catch (...) {
         if (!group.calls.empty()) {
             send_group(batch, group);
@@ -184,7 +200,7 @@ inline void Task::operator()() const {
 }
 
 inline void Alarm::operator()(const error_code& error) const {
-    if (!error) engine->on_timer();
+    if (!error) engine->on_timer(at);
 }
 
 inline void Done::on_executor() {

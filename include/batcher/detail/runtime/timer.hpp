@@ -20,6 +20,7 @@ class Engine;
 // What the timer calls.
 struct Alarm {
     std::shared_ptr<Engine> engine;
+    Time at;
     void operator()(const error_code& error) const;
 };
 
@@ -31,7 +32,7 @@ public:
     // Calls `alarm` on the executor at `at`, or earlier.
     virtual void arm(Time at, std::shared_ptr<Engine> engine) noexcept = 0;
     // It has gone off.
-    virtual void expired() noexcept = 0;
+    virtual void expired(Time at) noexcept = 0;
     // An armed timer keeps a context's run() from returning.
     virtual void cancel() noexcept = 0;
     // Its context goes.
@@ -53,11 +54,13 @@ public:
         const Point point(at == Time::max() ? Duration::max() : std::chrono::ceil<Duration>(at));
         with_patience([&] {
             timer_->expires_at(point);
-            timer_->async_wait(Alarm{engine});
+            timer_->async_wait(Alarm{engine, at});
         });
     }
 
-    void expired() noexcept override { armed_for_.reset(); }
+    void expired(Time at) noexcept override {
+        if (armed_for_ == at) armed_for_.reset();
+    }
 
     void cancel() noexcept override {
         if (armed_for_ && timer_) timer_->cancel();

@@ -28,7 +28,7 @@ protected:
     struct Part final : Item<In> {
         Part(FanIn& w, In&& item) : Item<In>(std::move(item)), whole(w) {}
 
-        void resume() noexcept {
+        void resume() {
             try {
                 if constexpr (std::is_void_v<Out>) {
                     take_result<In, Out>(*this);
@@ -44,7 +44,10 @@ protected:
         void abandon() noexcept {
             error = operation_aborted();
             whole.abandoned_.store(true, std::memory_order_relaxed);
-            whole.part_ended(1);
+            if (!this->ops->in_frame) return whole.part_ended(1);
+            std::atomic<std::size_t>* const left = &whole.left_;
+            left->fetch_sub(1, std::memory_order_acq_rel);
+            left->notify_all();
         }
 
         FanIn& whole;
@@ -80,7 +83,10 @@ protected:
         link(ops, executor, engine.time_tolerance());
         const Admission admission =
             engine.submit((*this)[size_ - 1], (*this)[0], size_, Accept::all_or_none);
-        if (admission.accepted == 0) refuse_from(0, nullptr);
+        if (admission.accepted == 0) {
+            refuse_from(0, nullptr);
+            left_.store(0, std::memory_order_relaxed);
+        }
         return admission;
     }
 
@@ -124,9 +130,27 @@ protected:
         for (std::size_t i = 0; i < size_; ++i) engine.machine().cancelled((*this)[i], error);
     }
 
+    // Its owner destroys it: those that wait, run or are on their way leave; those that are being handed back
+    // at this moment are waited for.
+    void leave_all(Engine& engine) noexcept {
+        if (left_.load(std::memory_order_acquire) == 0) return;
+        Engine::Lock lock = engine.lock();
+        while (Batch* const batch = loading_part()) engine.wait_until_loaded(*batch, lock);
+        std::size_t gone = 0;
+        for (std::size_t i = 0; i < size_; ++i) {
+            if (!(*this)[i].pending()) continue;
+            engine.machine().left((*this)[i]);
+            ++gone;
+        }
+        engine.settle(std::move(lock));
+        for (std::size_t left; (left = left_.load(std::memory_order_acquire)) != gone;)
+            left_.wait(left, std::memory_order_acquire);
+    }
+
 private:
     void part_ended(std::size_t count) {
-        if (left_.fetch_sub(count, std::memory_order_acq_rel) != count) return;
+        std::atomic<std::size_t>* const left = &left_;
+        if (left->fetch_sub(count, std::memory_order_acq_rel) != count) return left->notify_all();
         ended(abandoned_.load(std::memory_order_relaxed));
     }
 
@@ -196,7 +220,7 @@ public:
     BATCHER_NOINLINE void start() {
         Engine& engine = *engine_;
         if (this->size() == 0) return end(engine, nullptr);
-        const CallOps& part_ops = ops->in_frame ? call_ops<typename Base::Part, true>
+        const CallOps& part_ops = ops->in_frame ? call_ops<typename Base::Part, true, true>
                                                 : call_ops<typename Base::Part, false>;
         const std::size_t size = this->size();
         const Admission admission = this->submit_all(engine, part_ops, this->resumes_on);
@@ -218,9 +242,7 @@ public:
     }
 
     void withdraw() noexcept {
-        for (std::size_t i = 0; i < this->size(); ++i) {
-            if ((*this)[i].pending()) engine_->withdraw((*this)[i]);
-        }
+        this->leave_all(*engine_);
         if (pending()) engine_->withdraw(*this);  // it ended without any part in the queue
     }
 

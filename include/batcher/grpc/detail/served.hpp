@@ -112,6 +112,15 @@ private:
     }
 
     void ended(bool) override {
+        try {
+            write_reply();
+        } catch (...) {  // no memory for it
+            return this->Finish(::grpc::Status(::grpc::StatusCode::RESOURCE_EXHAUSTED, ""));
+        }
+        this->Finish(::grpc::Status::OK);
+    }
+
+    void write_reply() {
         std::string results;
         const std::size_t size = this->size() + unreadable_.size();
         results.reserve(16 + size * 16);
@@ -127,7 +136,6 @@ private:
             }
         }
         reply_ = to_buffer(std::move(results));
-        this->Finish(::grpc::Status::OK);
     }
 
     void write(const typename FanIn::Part& part, std::string& results) {
