@@ -231,7 +231,7 @@ private:
     }
 
     template <class F>
-    void open(asio::any_io_executor executor, F&& function, const Options& options,
+    void open(const asio::any_io_executor& executor, F&& function, const Options& options,
               std::shared_ptr<void> context_owner) {
         using Runner = detail::FunctionRunner<std::decay_t<F>, In, Out>;
         attach(executor, std::make_unique<Runner>(std::forward<F>(function)), options,

@@ -5,6 +5,7 @@
 #pragma once
 
 // clang-format off
+// NOLINTBEGIN(bugprone-macro-parentheses): these are names of headers
 #if defined(BATCHER_USE_BOOST_ASIO)
 #define BATCHER_ASIO(header) <boost/asio/header.hpp>
 #include <boost/system/system_error.hpp>
@@ -12,6 +13,7 @@
 #define BATCHER_ASIO(header) <asio/header.hpp>
 #include <asio/system_error.hpp>
 #endif
+// NOLINTEND(bugprone-macro-parentheses)
 
 #include BATCHER_ASIO(any_io_executor)
 #include BATCHER_ASIO(associated_allocator)

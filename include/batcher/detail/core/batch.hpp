@@ -17,6 +17,7 @@ namespace batching::detail {
 
 class Engine;
 
+// NOLINTNEXTLINE(performance-enum-size): as large as what threads can wait for
 enum class BatchPhase : std::uint32_t {
     idle,      // in the pool
     starting,  // it has a slot, and will be formed when the executor gets to it

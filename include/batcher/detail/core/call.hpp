@@ -54,7 +54,7 @@ struct Link {
 
 class Call : public Link {
 public:
-    Call() noexcept {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    Call() = default;
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 

@@ -24,6 +24,10 @@ template <class In, class Out, class Clock>
 class FanIn {
     using Value = std::conditional_t<std::is_void_v<Out>, std::monostate, Out>;
 
+public:
+    FanIn(const FanIn&) = delete;
+    FanIn& operator=(const FanIn&) = delete;
+
 protected:
     struct Part final : Item<In> {
         Part(FanIn& w, In&& item) : Item<In>(std::move(item)), whole(w) {}
@@ -60,8 +64,6 @@ protected:
     virtual void ended(bool abandoned) = 0;
 
     FanIn() = default;
-    FanIn(const FanIn&) = delete;
-    FanIn& operator=(const FanIn&) = delete;
     ~FanIn() { std::destroy_n(parts_.get(), size_); }
 
     // To be called once, before add(): the parts do not move.
