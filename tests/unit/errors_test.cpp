@@ -332,3 +332,17 @@ TEST_CASE("a result that throws while it is moved to its caller fails that calle
     CHECK(replies[1].sentence() == "a value exploded");
     CHECK(replies[2].value == 2);
 }
+
+TEST_CASE("an exception out of a handler of process_many goes to the executor, and loses nobody") {
+    aio::io_context context;
+    batching::Batcher batcher{context, identity, {.max_batch_size = 3}};
+    Reply<int> other;
+    batcher.async_process_many({1, 2}, [](std::exception_ptr, const std::vector<int>&) {
+        throw std::runtime_error("thrown by a handler");
+    });
+    batcher.async_process(3, into(other));
+    CHECK_THROWS_WITH(context.run(), "thrown by a handler");
+    context.restart();
+    context.run();
+    CHECK(other.value == 3);
+}

@@ -214,6 +214,7 @@ private:
         if (batch.users.fetch_sub(1, std::memory_order_acq_rel) == 1) recycle(batch);
     }
     void recycle(Batch& batch) noexcept;
+    Call* pop_shared(Group& group) noexcept;
     void abandon(CallList& calls) noexcept;
 
     const Time time_tolerance_;

@@ -145,6 +145,14 @@ inline void Engine::send_group(Batch& batch, Group& group) {
     executor.post(Task{&batch, &group});
 }
 
+// The owners of these may destroy them without knowing that others are handed back: so the lock.
+inline Call* Engine::pop_shared(Group& group) noexcept {
+    const Lock lock(mutex_);
+    Call* const call = group.calls.pop_front();
+    if (call != nullptr) call->state(CallState::done);
+    return call;
+}
+
 // An exception out of a resumed caller goes to the executor, as from any handler; the others of the group
 // are posted again.
 inline void Engine::hand_back(Batch& batch, Group& group) {
@@ -152,17 +160,16 @@ inline void Engine::hand_back(Batch& batch, Group& group) {
     // it, as he could not know else that it is still suspended.
     try {
         const Burst burst;
-        for (;;) {
-            Lock lock(mutex_, std::defer_lock);
-            if (group.shared) lock.lock();
-            Call* const call = group.calls.pop_front();
-            if (call == nullptr) break;
-            call->state(CallState::done);
-            if (group.shared) lock.unlock();
-            call->ops->resume(*call);
+        if (!group.shared) {
+            while (Call* const call = group.calls.pop_front()) call->hand_back();
+        } else {
+            while (Call* const call = pop_shared(group)) call->ops->resume(*call);
         }
     } catch (...) {
-        if (!group.calls.empty()) {
+        Lock lock(mutex_);
+        const bool done = group.calls.empty();
+        lock.unlock();
+        if (!done) {
             send_group(batch, group);
         } else {
             group.pending = false;
