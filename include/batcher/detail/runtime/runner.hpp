@@ -6,6 +6,7 @@
 #include <batcher/batch_function.hpp>
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/core/batch.hpp>
+#include <batcher/detail/core/pool.hpp>
 #include <batcher/detail/runtime/patience.hpp>
 #include <batcher/error.hpp>
 #include <batcher/replicas.hpp>
