@@ -72,6 +72,7 @@
 #include <batcher/detail/runtime/workers.hpp>
 #include <batcher/detail/waiters/fan_in.hpp>
 #include <batcher/detail/waiters/request.hpp>
+#include <batcher/items.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>
 #include <batcher/replicas.hpp>
@@ -181,7 +182,17 @@ public:
     // done, with the results in the order of the items. Accepted or refused as a whole; if some of them
     // fail, the error is that of the first such item. An empty vector gives an empty vector. Cancelling
     // it cancels each item; `total` only if none of them runs yet. Complexity: O(n), O(1) allocations.
-    process_many_type process_many(std::vector<In> items) { return {*engine_, std::move(items)}; }
+    //
+    //     co_await batcher.process_many(items);        // a std::vector<In>
+    //     co_await batcher.process_many({1, 2, 3});
+    template <class Vector = std::vector<In>>
+        requires std::same_as<Vector, std::vector<In>>
+    process_many_type process_many(Vector items) {
+        return {*engine_, std::move(items)};
+    }
+    process_many_type process_many(Items<In> items) {
+        return {*engine_, std::move(items).vector()};
+    }
 
     // Completion: void(std::exception_ptr, std::vector<Out>); void(std::exception_ptr) if Out is void.
     template <BATCHER_ASIO_TOKEN_FOR(typename process_many_type::signature) Token>

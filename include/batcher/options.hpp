@@ -27,6 +27,7 @@ inline constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 // the longest there is: no_timeout.
 class Timeout {
 public:
+    constexpr Timeout() noexcept = default;  // zero
     template <class Rep, class Period>
     constexpr Timeout(const std::chrono::duration<Rep, Period>& duration) noexcept
         : nanoseconds_(saturated(duration)) {}
@@ -47,7 +48,7 @@ private:
         return std::chrono::duration_cast<nanoseconds>(duration);
     }
 
-    std::chrono::nanoseconds nanoseconds_;
+    std::chrono::nanoseconds nanoseconds_{};
 };
 
 struct Options {

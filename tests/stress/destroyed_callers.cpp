@@ -279,6 +279,27 @@ void round_of_some_kind(asio::thread_pool& pool) {
     });
 }
 
+// ---- one that waits for the last of its items, while the others come back on two threads ---------------
+
+Frame await_never(batching::Batcher<int, int>& batcher, asio::any_io_executor executor) {
+    co_await batcher.process_many(std::vector<int>(9)).resume_on(executor);
+    check(false, "who is destroyed is not resumed");
+}
+
+void destroyed_while_its_results_come(asio::thread_pool& pool) {
+    batching::Batcher<int, int> batcher(
+        echo<int>, {.max_batch_size = 8, .batch_timeout = batching::no_timeout});
+    Frame frame = await_never(batcher, pool.get_executor());
+    pause(50);
+    std::promise<void> destroyed;
+    asio::post(pool, [&] {
+        frame = Frame();
+        destroyed.set_value();
+    });
+    destroyed.get_future().wait();
+    ++totals.destroyed;
+}
+
 }  // namespace
 
 int main() {
@@ -292,6 +313,7 @@ int main() {
         } else {
             round_of_some_kind<std::string>(pool);
         }
+        destroyed_while_its_results_come(pool);
     }
     pool.join();
     fmt::print("{} rounds: {} values, {} aborted, {} refused, {} destroyed\n", rounds,

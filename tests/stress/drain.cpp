@@ -1,5 +1,5 @@
-// drain() that is cancelled by its slot, or destroyed with its coroutine, at the very moment when the last
-// batch finishes on another thread. It completes exactly once, with nothing or with operation_aborted, or
+// drain() completes after the results were handed to their executors. And one that is cancelled by its slot, or destroyed with its coroutine, at the very moment when the last
+// batch finishes on another thread, completes exactly once, with nothing or with operation_aborted, or
 // was destroyed.
 
 #include "support.hpp"
@@ -38,7 +38,8 @@ int main() {
                 return batch;
             },
             {.max_batch_size = 1});
-        batcher.async_process(1, [](auto, int) {});
+        bool answered = false;
+        batcher.async_process(1, asio::bind_executor(home, [&](auto, int) { answered = true; }));
         constexpr int n = 4;
         int completions[n] = {};
         int destroyed[n] = {};
@@ -70,6 +71,9 @@ int main() {
             }
         }
         batcher.drain().get();
+        home.restart();
+        home.poll();
+        check(answered, "drain() completes after the results were handed to their executors");
         for (int i = 0; i < n; ++i) {
             const auto limit = Clock::now() + 10s;
             while (completions[i] + destroyed[i] == 0 && Clock::now() < limit) {

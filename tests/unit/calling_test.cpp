@@ -424,11 +424,34 @@ TEST_CASE("process_many works from a coroutine, a thread and a handler, also wit
     CHECK(batcher.process_many({}).get().empty());
     CHECK(batcher.async_process_many({4}, aio::use_future).get() == std::vector<int>{8});
     std::promise<std::vector<int>> promise;
-    [](auto& b, auto& p) -> Detached {
-        auto operation = b.process_many({1});
-        p.set_value(co_await std::move(operation));
-    }(batcher, promise);
-    CHECK(promise.get_future().get() == std::vector<int>{2});
+    [](auto& b, auto& p) -> Detached { p.set_value(co_await b.process_many({1, 2, 3})); }(batcher,
+                                                                                          promise);
+    CHECK(promise.get_future().get() == std::vector<int>{2, 4, 6});
+}
+
+TEST_CASE("process_many takes items in braces, those without a name of their type, too") {
+    aio::io_context context;
+    batching::Batcher strings{context, [](std::vector<std::string> items) { return items; }};
+    const std::string name = "c";
+    std::vector<std::string> results;
+    aio::co_spawn(
+        context,
+        [&]() -> aio::awaitable<void> {
+            results = co_await strings.process_many({"a", std::string("b"), name});
+        },
+        aio::detached);
+    context.run();
+    CHECK(results == std::vector<std::string>{"a", "b", "c"});
+
+    struct Point {
+        int x, y;
+    };
+    batching::Batcher points{[](const std::vector<Point>& items) {
+        std::vector<int> sums;
+        for (const Point& item : items) sums.push_back(item.x + item.y);
+        return sums;
+    }};
+    CHECK(points.process_many({{1, 2}, {.x = 3, .y = 4}}).get() == std::vector<int>{3, 7});
 }
 
 TEST_CASE("process_many of bool items and bool results") {

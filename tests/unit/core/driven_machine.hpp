@@ -101,9 +101,11 @@ struct DrivenMachine {
         while (n-- > 0) submit();
     }
 
+    bool results_sent = true;
+
     // Lets it decide, and takes its actions.
     Outlook decide() {
-        const Outlook outlook = machine.decide(now);
+        const Outlook outlook = machine.decide(now, results_sent);
         take_actions();
         return outlook;
     }

@@ -184,6 +184,7 @@ public:
 
     // Everything that was submitted ends at last.
     void finish() {
+        results_are_late_ = false;
         drain();
         check();
         while (!starting_.empty() || !model_.running.empty() || !on_their_way_.empty()) {
@@ -238,11 +239,12 @@ private:
 
     void pump() {
         for (;;) {
-            if (model_.queue.size() == intake_.size() && starting_.empty() &&
+            const bool results_sent = !results_are_late_ || !random_.one_in(8);
+            if (results_sent && model_.queue.size() == intake_.size() && starting_.empty() &&
                 model_.running.empty()) {
                 for (const int id : std::exchange(model_.drains, {})) expect(id, nullptr);
             }
-            const Outlook outlook = machine_.decide(now_);
+            const Outlook outlook = machine_.decide(now_, results_sent);
             if (outlook.wake_at) arm(*outlook.wake_at);
             if (outlook.notify_after == 0) {
                 MUST(!model_.closed);
@@ -470,8 +472,10 @@ private:
         Ids expected;
         const auto goes = [&](int id) { return callers_.at(id).call->resumes_on == gone; };
         for (const auto& [id, caller] : callers_) {
-            if (goes(id) &&
-                (caller.state == CallState::queued || caller.state == CallState::running)) {
+            const bool drain_waits =
+                std::count(model_.drains.begin(), model_.drains.end(), id) != 0;
+            if (goes(id) && (caller.state == CallState::queued ||
+                             caller.state == CallState::running || drain_waits)) {
                 expected.push_back(id);
             }
         }
@@ -526,6 +530,7 @@ private:
         collect();
         machine_.drain(call);
         model_.closed = true;
+        callers_.at(call.id).state = CallState::completed;
         model_.drains.push_back(call.id);
         drains_.push_back(call.id);
         settle();
@@ -538,7 +543,7 @@ private:
         const bool waits = remove(model_.drains, id);
         if (random_.one_in(2)) {
             trace("drain {} leaves", id);
-            machine_.drain_left(call);
+            machine_.left(call);
             MUST(call.state() == CallState::done);
             callers_.erase(id);
             remove(drains_, id);
@@ -714,6 +719,7 @@ private:
     std::deque<std::pair<int, std::exception_ptr>> expected_;  // to complete without a run
     std::vector<Batch*> to_stop_;
     std::map<int, Caller> callers_;
+    bool results_are_late_ = true;  // now and then
     Ids drains_;
     int last_id_ = 0;
 };

@@ -988,7 +988,7 @@ TEST_CASE("a drain closes, and completes at once if nothing waits or runs", "[ma
     Fixture f({.max_batch_size = 5, .batch_timeout = 10ms, .max_concurrent_batches = 1});
     TestCall drain(100);
     f.machine.drain(drain);
-    CHECK(drain.state() == CallState::queued);
+    CHECK(drain.state() == CallState::completed);
     CHECK(f.machine.closed());
     f.decide();
     REQUIRE(f.completed.size() == 1);
@@ -1018,7 +1018,7 @@ TEST_CASE("drains complete together, in their order, when the last batch has run
     f.finish(full);
     f.decide();
     CHECK(f.completed.empty());
-    CHECK(a.state() == CallState::queued);
+    CHECK(a.state() == CallState::completed);
     f.machine.completed(rest, 0, f.now);
     f.decide();
     REQUIRE(f.completed.size() == 1);
@@ -1055,6 +1055,22 @@ TEST_CASE("a drain completes after the calls that ended with it", "[machine]") {
     CHECK(on_their_way(*f.completed[1]) == Ids{100});
 }
 
+TEST_CASE("a drain does not complete before the results of other batches are sent", "[machine]") {
+    Fixture f({.max_batch_size = 1, .batch_timeout = 10ms, .max_concurrent_batches = 1});
+    f.submit();
+    Batch& batch = f.run();
+    TestCall drain(100);
+    f.machine.drain(drain);
+    f.results_sent = false;
+    f.finish(batch);
+    f.decide();
+    CHECK(f.completed.empty());
+    f.results_sent = true;
+    f.decide();
+    REQUIRE(f.completed.size() == 1);
+    CHECK(on_their_way(*f.completed[0]) == Ids{100});
+}
+
 TEST_CASE("a drain that is destroyed leaves, and the others wait on", "[machine]") {
     Fixture f({.max_batch_size = 1, .batch_timeout = 10ms, .max_concurrent_batches = 1});
     f.submit();
@@ -1063,13 +1079,13 @@ TEST_CASE("a drain that is destroyed leaves, and the others wait on", "[machine]
     TestCall b(101);
     f.machine.drain(a);
     f.machine.drain(b);
-    f.machine.drain_left(a);
+    f.machine.left(a);
     CHECK(a.state() == CallState::done);
     f.finish(batch);
     f.decide();
     REQUIRE(f.completed.size() == 1);
     CHECK(on_their_way(*f.completed[0]) == Ids{101});
-    f.machine.drain_left(b);  // on its way
+    f.machine.left(b);  // on its way
     CHECK(b.state() == CallState::done);
     CHECK(on_their_way(*f.completed[0]).empty());
     CHECK(f.stats().cancelled == 0);
@@ -1149,7 +1165,7 @@ TEST_CASE("abandon takes the queued, running and draining calls of what is gone,
     CHECK(f.calls[1].state() == CallState::running);
     CHECK(f.calls[4].state() == CallState::queued);
     CHECK(f.calls[6].state() == CallState::queued);
-    CHECK(kept_drain.state() == CallState::queued);
+    CHECK(kept_drain.state() == CallState::completed);
     f.decide();
     CHECK(f.stopped == Pool{&b});
     const batching::Stats stats = f.stats();
@@ -1233,9 +1249,9 @@ TEST_CASE("actions are taken once", "[machine]") {
 TEST_CASE("actions that were not taken are kept, in their order", "[machine]") {
     Fixture f({.max_batch_size = 1, .batch_timeout = 10ms, .max_concurrent_batches = 2});
     f.submit();
-    f.machine.decide(f.now);
+    f.machine.decide(f.now, true);
     f.submit();
-    f.machine.decide(f.now);
+    f.machine.decide(f.now, true);
     f.take_actions();
     REQUIRE(f.started.size() == 2);
     CHECK(f.started[0]->slot == 0);

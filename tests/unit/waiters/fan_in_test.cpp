@@ -21,7 +21,6 @@
 
 using namespace test;
 using batching::errc;
-using batching::detail::Admission;
 using batching::detail::CompletionExecutor;
 using batching::detail::Engine;
 
@@ -46,17 +45,21 @@ public:
         for (const int item : items) add(item);
     }
     void submit(CompletionExecutor* executor = &CompletionExecutor::anywhere()) {
-        this->submit_some(*engine_, ops, executor);
+        Base::submit(*engine_, executor, batching::detail::Accept::as_many_as_fit);
+        this->detach();
     }
     void submit(const std::vector<int>& items) {
         add_all(items);
         submit();
     }
-    Admission submit_all(const std::vector<int>& items) {
+    // All or none. How many were accepted.
+    std::size_t submit_all(const std::vector<int>& items) {
         add_all(items);
-        return Base::submit_all(*engine_, ops, &CompletionExecutor::anywhere());
+        return Base::submit(*engine_, &CompletionExecutor::anywhere(),
+                            batching::detail::Accept::all_or_none);
     }
-    void cancel() { this->cancel_all(*engine_); }
+    void cancel() { Base::cancel(*engine_); }
+    using Base::detach;
 
     Engine& engine() { return *engine_; }
     int ended() const { return ended_; }
@@ -75,10 +78,9 @@ public:
     }
 
 private:
-    static constexpr auto& ops = batching::detail::call_ops<typename Base::Part, false>;
-
-    void ended(bool abandoned) override {
-        abandoned_ = abandoned;
+    void all_ended(bool detached) override {
+        if (!detached) return;
+        abandoned_ = Base::abandoned();
         for (std::size_t i = 0; i < size(); ++i) {
             auto& part = (*this)[i];
             if (part.error) {
@@ -150,7 +152,7 @@ TEST_CASE("room may be reserved for more items than there are", "[fan_in]") {
     CHECK(batcher.stats().submitted == 2);
 }
 
-TEST_CASE("no items end within submit_some()", "[fan_in]") {
+TEST_CASE("no items end when their owner detaches", "[fan_in]") {
     aio::io_context context;
     Batches batches;
     batching::Batcher<int, int> batcher(context, batches.doubling(), when_flushed);
@@ -285,35 +287,47 @@ TEST_CASE("a closed Batcher refuses each item", "[fan_in]") {
     }
 }
 
-TEST_CASE("submit_all() hands all items in, or none and says why", "[fan_in]") {
+TEST_CASE(
+    "of items that are accepted as a whole or not at all, all are handed in, or each is told why "
+    "not",
+    "[fan_in]") {
     aio::io_context context;
     Batches batches;
     batching::Batcher<int, int> batcher(
         context, batches.doubling(),
         {.max_batch_size = 3, .batch_timeout = batching::no_timeout, .max_queue_size = 3});
     Each<int> two(batcher);
-    CHECK(two.submit_all({1, 2}).accepted == 2);
+    CHECK(two.submit_all({1, 2}) == 2);
+    two.detach();
     Each<int> too_many(batcher);
-    const Admission admission = too_many.submit_all({3, 4});
-    CHECK(admission.accepted == 0);
-    CHECK_FALSE(admission.closed);
-    CHECK(admission.waiting == 2);
-    CHECK(admission.max_queue_size == 3);
-    CHECK(too_many.ended() == 0);  // nothing was begun
+    CHECK(too_many.submit_all({3, 4}) == 0);
+    CHECK(too_many.ended() == 0);
+    too_many.detach();
+    REQUIRE(too_many.ended() == 1);
+    REQUIRE(too_many.replies().size() == 2);
+    for (const auto& reply : too_many.replies()) {
+        CHECK(reply.failed_with(errc::overloaded));
+        CHECK(reply.sentence() ==
+              "the queue is full: 2 items do not fit, 2 of at most 3 are waiting");
+    }
     CHECK(batcher.stats().waiting == 2);
     CHECK(batcher.stats().rejected == 2);
     Each<int> one(batcher);
-    CHECK(one.submit_all({5}).accepted == 1);
+    CHECK(one.submit_all({5}) == 1);
     settle(context);
     CHECK(batches.seen == std::vector<std::vector<int>>{{1, 2, 5}});
     CHECK(two.ended() == 1);
     CHECK(two.values() == Values{2, 4});
+    CHECK(one.ended() == 0);  // its parts have
+    one.detach();
+    CHECK(one.ended() == 1);
     CHECK(one.values() == Values{10});
-    CHECK(too_many.ended() == 0);
+    CHECK(too_many.ended() == 1);
     batcher.close();
     Each<int> late(batcher);
-    CHECK(late.submit_all({6}).closed);
-    CHECK(late.ended() == 0);
+    CHECK(late.submit_all({6}) == 0);
+    late.detach();
+    CHECK(late.replies().at(0).failed_with(errc::closed));
 }
 
 // ---- what ends early ---------------------------------------------------------------------------------

@@ -31,7 +31,6 @@ struct Group {
     CompletionExecutor* executor = nullptr;    // null: the Batcher's own
     std::shared_ptr<CompletionExecutor> kept;  // the same, until the group is used for another
     CallList calls;
-    bool shared = false;   // some of them may leave on their way: popped under the lock
     bool pending = false;  // not all of them have been handed back
 };
 
@@ -66,6 +65,13 @@ struct Batch {
     Batch* next_to_stop = nullptr;  // the same in a list of those whose stop is requested
 };
 
+// The batch that is moving the item of a call at this moment, or null.
+inline Batch* loading(const Call& call) noexcept {
+    if (call.state() != CallState::running) return nullptr;
+    const BatchPhase phase = call.batch->phase.load(std::memory_order_acquire);
+    return phase == BatchPhase::loading ? call.batch : nullptr;
+}
+
 // Batches in a row, first in, first out.
 class BatchQueue {
 public:
@@ -81,6 +87,8 @@ public:
         if (first_ == nullptr) last_ = nullptr;
         return batch;
     }
+    bool empty() const noexcept { return first_ == nullptr; }
+    Batch* first() const noexcept { return first_; }
     Batch* last() const noexcept { return last_; }
     template <class Visit>
     void for_each(Visit visit) const {

@@ -44,7 +44,6 @@ struct CallOps {
     void (*abandon)(Call&) noexcept;
     // True: the call belongs to a frame that others may destroy; abandon() is called under the lock.
     bool in_frame;
-    bool part = false;  // of process_many()
 };
 
 struct Link {
@@ -69,7 +68,7 @@ public:
     // Its owner may look without the lock, and is free to destroy it once it is done.
     CallState state() const noexcept { return state_.load(std::memory_order_acquire); }
     void state(CallState to) noexcept {
-        assert(to > state() || to == CallState::created);
+        assert(to >= state() || to == CallState::created);
         state_.store(to, std::memory_order_release);
     }
     bool pending() const noexcept {
@@ -101,10 +100,10 @@ public:
 static_assert(sizeof(void*) != 8 || sizeof(Call) <= 56);
 
 // The ops of a class with resume() and abandon() of its own.
-template <class T, bool in_frame, bool part = false>
+template <class T, bool in_frame>
 inline constexpr CallOps call_ops{[](Call& call) { static_cast<T&>(call).resume(); },
                                   [](Call& call) noexcept { static_cast<T&>(call).abandon(); },
-                                  in_frame, part};
+                                  in_frame};
 
 // A circular list with a sentinel, so that a call can leave without knowing which list it is in.
 class CallList {

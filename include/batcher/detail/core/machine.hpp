@@ -86,18 +86,15 @@ public:
         queue_.take_all(batch.calls);
     }
 
-    // `call` completes when nothing waits or runs.
+    // `call`, which has no item, is handed back when nothing waits or runs.
     void drain(Call& call) noexcept {
         closed_ = true;
-        call.state(CallState::queued);
+        call.state(CallState::completed);
+        call.batch = nullptr;
         drains_.push_back(call);
     }
-    void drain_left(Call& call) noexcept {
-        CallList::unlink(call);
-        call.state(CallState::done);
-    }
     bool drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
-        if (call.state() != CallState::queued) return false;
+        if (call.state() != CallState::completed || call.batch != nullptr) return false;
         CallList::unlink(call);
         complete(call, error);
         return true;
@@ -149,7 +146,6 @@ public:
         drains_.for_each([&](Call& call) {
             if (!gone(call.resumes_on)) return;
             CallList::unlink(call);
-            call.state(CallState::completed);
             orphans.push_back(call);
         });
         for_each_batch([&](Batch& batch) { batch.calls.for_each(leave); });
@@ -162,10 +158,11 @@ public:
 
     // ---- what follows -----------------------------------------------------------------------------------
 
-    // What to do now goes to the actions.
-    Outlook decide(Time now) noexcept {
+    // What to do now goes to the actions. Drains do not end unless `results_sent`: the calls of all batches that
+    // were taken as completed are on their way.
+    Outlook decide(Time now, bool results_sent) noexcept {
         while (may_start(now)) start();
-        if (idle() && !drains_.empty()) {
+        if (idle() && results_sent && !drains_.empty()) {
             Batch& batch = completed_batch(nullptr);
             drains_.for_each([&](Call& call) { join(call, batch); });
             batch.calls.splice(drains_);

@@ -22,13 +22,8 @@ class Grouping {
 public:
     static void group(Batch& batch) noexcept {
         if (batch.calls.empty()) return;
-        bool shared = false;
-        batch.calls.for_each([&](Call& call) { shared |= call.ops->part; });
         if (!batch.mixed) {
-            Group& group = new_group(batch, batch.calls.front().resumes_on);
-            group.shared = shared;
-            group.calls.splice(batch.calls);
-            return;
+            return new_group(batch, batch.calls.front().resumes_on).calls.splice(batch.calls);
         }
         while (!batch.calls.empty()) {  // neighbours that go to the same executor move together
             Call& first = batch.calls.front();
@@ -37,9 +32,7 @@ public:
                 last = next;
                 next = batch.calls.after(*next);
             }
-            Group& group = group_of(batch, first.resumes_on);
-            group.shared = shared;
-            group.calls.splice(first, *last);
+            group_of(batch, first.resumes_on).calls.splice(first, *last);
         }
     }
 

@@ -20,11 +20,14 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
     const auto of_context = [&](const CompletionExecutor* executor) {
         return executor == nullptr ? own : executor->context() == &context;
     };
-    Lock locked = lock();
-    for (bool waited = true; waited;) {
-        waited = false;
-        machine_.for_each_batch([&](Batch& batch) { waited |= wait_until_loaded(batch, locked); });
-    }
+    Lock locked = lock_loaded([this] {
+        Batch* loading = nullptr;
+        machine_.for_each_batch([&](Batch& batch) {
+            if (batch.phase.load(std::memory_order_relaxed) == BatchPhase::loading)
+                loading = &batch;
+        });
+        return loading;
+    });
     if (own) {
         machine_.close();
         timer_->destroy();
@@ -56,21 +59,18 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
     for (Batch* const batch : users) release(*batch);
 }
 
-// Those in frames are told under the lock, as their owners may destroy them at any time; the others own
-// handlers, whose destructors are user code.
+// Those in frames are only marked, as their owners may destroy them at any time; the others own handlers, whose
+// destructors are user code.
 inline void Engine::abandon(CallList& calls) noexcept {
     for (Lock lock(mutex_); Call* const call = calls.pop_front();) {
         const CallOps& ops = *call->ops;
-        // Of a plain frame the last access, as its owner looks at the state without the lock; of a part of
-        // many the countdown is.
-        call->state(CallState::done);
-        if (!ops.in_frame) {
-            lock.unlock();
-            ops.abandon(*call);
-            lock.lock();
-        } else if (ops.part) {
-            ops.abandon(*call);
-        }
+        call->state(
+            CallState::
+                done);  // of one in a frame the last access: its owner looks without the lock
+        if (ops.in_frame) continue;
+        lock.unlock();
+        ops.abandon(*call);
+        lock.lock();
     }
 }
 

@@ -16,6 +16,7 @@
 #include <batcher/detail/core/machine.hpp>
 #include <batcher/detail/runtime/completion.hpp>
 #include <batcher/detail/runtime/completion_executor.hpp>
+#include <batcher/detail/runtime/errors.hpp>
 #include <batcher/detail/runtime/intake.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
@@ -29,15 +30,6 @@
 #include <vector>
 
 namespace batching::detail {
-
-// std::bad_alloc if there is no memory for it.
-inline std::exception_ptr operation_aborted() noexcept {
-    try {
-        return std::make_exception_ptr(system_error(asio::error::operation_aborted));
-    } catch (...) {
-        return std::current_exception();
-    }
-}
 
 class Engine : public std::enable_shared_from_this<Engine> {
 public:
@@ -93,6 +85,8 @@ public:
 
     // The same for `count` calls, linked by `next` from the newest to the oldest. The oldest are accepted.
     Admission submit(Call& newest, Call& oldest, std::size_t count, Accept accept);
+    // Hands one call in, or back with an error. It may be gone when this returns.
+    void submit(Call& call);
 
     // Hands a call that was not accepted back.
     void refuse(Call& call, const std::exception_ptr& error) noexcept {
@@ -101,14 +95,9 @@ public:
 
     // The owner of a call destroys it: afterwards nobody refers to it.
     BATCHER_NOINLINE void withdraw(Call& call) noexcept {
-        Lock lock = this->lock();
-        while (call.state() == CallState::running && wait_until_loaded(*call.batch, lock)) {
-        }
+        Lock lock = lock_loaded([&] { return loading(call); });
         if (call.pending()) machine_.left(call);
         settle(std::move(lock));
-    }
-    void withdraw_drain(Call& call) noexcept {
-        change([&] { machine_.drain_left(call); });
     }
 
     // For changes by who has to look at calls first: locked, and up to date; then settle().
@@ -117,14 +106,16 @@ public:
         collect();
         return lock;
     }
-    // True: it waited, and meanwhile the lock was free.
-    bool wait_until_loaded(Batch& batch, Lock& lock) noexcept {
-        if (batch.phase.load(std::memory_order_acquire) != BatchPhase::loading) return false;
-        lock.unlock();
-        batch.phase.wait(BatchPhase::loading, std::memory_order_acquire);
-        lock.lock();
-        collect();
-        return true;
+    // The same, once `loading` returns no batch that is moving its items.
+    template <class Loading>
+    Lock lock_loaded(Loading loading) {
+        for (;;) {
+            Lock lock = this->lock();
+            Batch* const batch = loading();
+            if (batch == nullptr) return lock;
+            lock.unlock();
+            batch->phase.wait(BatchPhase::loading, std::memory_order_acquire);
+        }
     }
     Machine& machine() noexcept { return machine_; }
     std::mutex& mutex() noexcept { return mutex_; }
@@ -154,6 +145,7 @@ public:
         change([&] { machine_.close(); });
     }
     void drain(Call& call) noexcept {
+        draining_ = true;
         change([&] { machine_.drain(call); });
     }
     // All that wait fail with operation_aborted.
@@ -180,9 +172,6 @@ public:
 
     void run(Batch& batch, Where where);
     void complete(Batch& batch, Where where);
-    void not_loaded(Call& call, const std::exception_ptr& error) noexcept {
-        change([&] { machine_.not_loaded(call, error); });
-    }
     void on_timer(Time at);
     void hand_back(Batch& batch, Group& group);
 
@@ -207,14 +196,16 @@ private:
     // ---- without it -------------------------------------------------------------------------------------
 
     void carry_out(Actions& actions);
-    void send_groups(Batch& batch, const Group* but);
+    void post_starts(Actions& actions);
+    bool load(Batch& batch) noexcept;
+    void sent() noexcept;
+    void send_groups(Batch& batch, const Group* but = nullptr);
     void send_group(Batch& batch, Group& group);
     CompletionExecutor* look_up(const CompletionExecutor::PlainExecutor& executor);
     void release(Batch& batch) noexcept {
         if (batch.users.fetch_sub(1, std::memory_order_acq_rel) == 1) recycle(batch);
     }
     void recycle(Batch& batch) noexcept;
-    Call* pop_shared(Group& group) noexcept;
     void abandon(CallList& calls) noexcept;
 
     const Time time_tolerance_;
@@ -230,6 +221,9 @@ private:
     Machine machine_;
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
     std::atomic<bool> may_rest_{false};      // whether rest() has something to do
+    std::atomic<std::size_t> sending_{
+        0};  // completed batches whose calls are not all on their way yet
+    std::atomic<bool> draining_{false};                       // drain() was called
     std::vector<std::shared_ptr<CompletionExecutor>> known_;  // of io_contexts, one of each
 };
 

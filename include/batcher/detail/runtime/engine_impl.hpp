@@ -32,7 +32,7 @@ BATCHER_NOINLINE inline Admission Engine::submit(Call& newest, Call& oldest, std
 // Lets the machine decide until nothing has arrived meanwhile.
 inline Actions Engine::pump(Time now) noexcept {
     for (;;) {
-        const Outlook outlook = machine_.decide(now);
+        const Outlook outlook = machine_.decide(now, sending_ == 0);
         if (outlook.wake_at) timer_->arm(*outlook.wake_at, shared_from_this());
         if (outlook.notify_after == 0 || intake_.watch(outlook.notify_after)) break;
         collect();
@@ -50,28 +50,38 @@ inline Actions Engine::pump(Time now) noexcept {
         Grouping::group(batch);
         batch.users.store(1 + batch.group_count, std::memory_order_relaxed);
         batch.engine = shared_from_this();
+        sending_.fetch_add(1, std::memory_order_relaxed);
     });
     return actions;
 }
 
-inline void Engine::carry_out(Actions& actions) {
-    while (Batch* const batch = actions.start.pop()) {
-        if (batch->awaits_executor) {
-            own_->post(Task{batch, nullptr});
-            release(*batch);
-        } else {
-            run(*batch, Where::elsewhere);
-        }
+// Those batches that are to start on the executor. No code of the user's runs here.
+inline void Engine::post_starts(Actions& actions) {
+    while (actions.start.first() != nullptr && actions.start.first()->awaits_executor) {
+        Batch& batch = *actions.start.pop();
+        own_->post(Task{&batch, nullptr});
+        release(batch);
     }
+}
+
+inline void Engine::carry_out(Actions& actions) {
+    post_starts(actions);
+    while (Batch* const batch = actions.start.pop()) run(*batch, Where::elsewhere);
     while (Batch* const batch = actions.stop) {
         actions.stop = batch->next_to_stop;
         runner_->stop(*batch);
         release(*batch);
     }
     while (Batch* const batch = actions.completed.pop()) {
-        send_groups(*batch, nullptr);
+        send_groups(*batch);
+        sent();
         release(*batch);
     }
+}
+
+// The calls of a completed batch are on their way: drains may end after the last one.
+inline void Engine::sent() noexcept {
+    if (sending_.fetch_sub(1) == 1 && draining_) change([] {});
 }
 
 inline void Engine::on_timer(Time at) {
@@ -86,6 +96,11 @@ inline void Engine::on_timer(Time at) {
     run(*here, Where::on_executor);
 }
 
+BATCHER_NOINLINE inline void Engine::submit(Call& call) {
+    const Admission admission = submit(call, call, 1, Accept::all_or_none);
+    if (admission.accepted == 0) refuse(call, refusal(admission, 1));
+}
+
 // ---- a batch ----------------------------------------------------------------------------------------------
 
 inline void Engine::run(Batch& batch, Where where) {
@@ -98,11 +113,11 @@ inline void Engine::run(Batch& batch, Where where) {
     const bool formed = machine_.ready(batch, now);
     Actions actions = pump(now);
     locked.unlock();
-    carry_out(actions);
+    post_starts(actions);
+    const bool loaded = formed && load(batch);
+    carry_out(
+        actions);  // not before, as code of the user's that runs here may wait until all is loaded
     if (!formed) return release(batch);
-    const bool loaded = runner_->load(batch);
-    batch.phase.store(BatchPhase::running, std::memory_order_release);
-    batch.phase.notify_all();
     Done done(batch);
     if (loaded && !runner_->invoke(batch, done)) return;
     if (where == Where::on_executor) {
@@ -112,6 +127,23 @@ inline void Engine::run(Batch& batch, Where where) {
     }
 }
 
+// Moves the items out of their calls. False if there is nothing to call the function with.
+inline bool Engine::load(Batch& batch) noexcept {
+    Runner::Failures failures;
+    const bool loaded = runner_->load(batch, failures);
+    const auto running = [&] { batch.phase.store(BatchPhase::running, std::memory_order_release); };
+    if (failures.empty()) {
+        running();
+    } else {
+        change([&] {
+            for (const auto& [call, error] : failures) machine_.not_loaded(*call, error);
+            running();
+        });
+    }
+    batch.phase.notify_all();
+    return loaded;
+}
+
 inline void Engine::complete(Batch& batch, Where where) {
     runner_->clear_items(batch);
     Lock locked = lock();
@@ -119,15 +151,13 @@ inline void Engine::complete(Batch& batch, Where where) {
     machine_.completed(batch, runner_->failed(batch), now);
     Grouping::group(batch);
     Group* const here = where == Where::on_executor ? Grouping::of_own_executor(batch) : nullptr;
-    const std::size_t elsewhere = batch.group_count - (here != nullptr ? 1 : 0);
-    if (elsewhere != 0) batch.users.fetch_add(elsewhere, std::memory_order_relaxed);
+    batch.users.fetch_add(batch.group_count - (here != nullptr ? 1 : 0), std::memory_order_relaxed);
+    sending_.fetch_add(1, std::memory_order_relaxed);
     Actions actions = pump(now);
     locked.unlock();
-    BatchQueue drained = std::exchange(actions.completed, BatchQueue());
     carry_out(actions);
     send_groups(batch, here);
-    actions.completed = drained;
-    carry_out(actions);  // who waits for the drain comes after the last results
+    sent();
     here != nullptr ? hand_back(batch, *here) : release(batch);
 }
 
@@ -145,14 +175,6 @@ inline void Engine::send_group(Batch& batch, Group& group) {
     executor.post(Task{&batch, &group});
 }
 
-// The owners of these may destroy them without knowing that others are handed back: so the lock.
-inline Call* Engine::pop_shared(Group& group) noexcept {
-    const Lock lock(mutex_);
-    Call* const call = group.calls.pop_front();
-    if (call != nullptr) call->state(CallState::done);
-    return call;
-}
-
 // An exception out of a resumed caller goes to the executor, as from any handler; the others of the group
 // are posted again.
 inline void Engine::hand_back(Batch& batch, Group& group) {
@@ -160,16 +182,9 @@ inline void Engine::hand_back(Batch& batch, Group& group) {
     // it, as he could not know else that it is still suspended.
     try {
         const Burst burst;
-        if (!group.shared) {
-            while (Call* const call = group.calls.pop_front()) call->hand_back();
-        } else {
-            while (Call* const call = pop_shared(group)) call->ops->resume(*call);
-        }
+        while (Call* const call = group.calls.pop_front()) call->hand_back();
     } catch (...) {
-        Lock lock(mutex_);
-        const bool done = group.calls.empty();
-        lock.unlock();
-        if (!done) {
+        if (!group.calls.empty()) {
             send_group(batch, group);
         } else {
             group.pending = false;
@@ -226,9 +241,6 @@ inline Done::~Done() {
     elsewhere();
 }
 
-inline void fail_not_loaded(Call& call, const std::exception_ptr& error) noexcept {
-    call.batch->engine->not_loaded(call, error);
-}
 inline const asio::any_io_executor& executor_of(const Batch& batch) noexcept {
     return batch.engine->executor();
 }

@@ -97,9 +97,11 @@ class Runner : public BatchFactory {
 public:
     virtual ~Runner() = default;
 
-    // Moves the items out of their calls. False if there is nothing to call the function with. Fails alone
-    // each call whose item cannot be moved.
-    virtual bool load(Batch& batch) noexcept = 0;
+    // Calls whose items could not be moved, and why.
+    using Failures = std::vector<std::pair<Call*, std::exception_ptr>>;
+
+    // Moves the items out of their calls. False if there is nothing to call the function with.
+    virtual bool load(Batch& batch, Failures& failures) noexcept = 0;
     // Calls the batch function. True: it is done. False: `done` was moved from, and will be told.
     virtual bool invoke(Batch& batch, Done& done) noexcept = 0;
     // How many of the calls that are still in a batch have failed.
@@ -115,8 +117,6 @@ public:
 };
 
 // What a Runner needs of the engine.
-void fail_not_loaded(Call& call,
-                     const std::exception_ptr& error) noexcept;  // its item cannot be moved
 const asio::any_io_executor& executor_of(const Batch& batch) noexcept;
 
 template <class In, class Out>
@@ -126,7 +126,7 @@ public:
         return make_batch_as<ItemBatch<In, Out>>();
     }
 
-    bool load(Batch& base) noexcept override {
+    bool load(Batch& base, Failures& failures) noexcept override {
         auto& items = of(base).items;
         try {
             items.reserve(base.size);
@@ -134,14 +134,12 @@ public:
             base.error = std::current_exception();
             return false;
         }
-        std::uint32_t failed = 0;
         base.calls.for_each([&](Call& call) {
             try {
                 items.push_back(std::move(static_cast<Item<In>&>(call).input));
-                if (failed != 0) call.index -= failed;
+                if (!failures.empty()) call.index -= static_cast<std::uint32_t>(failures.size());
             } catch (...) {
-                ++failed;
-                fail_not_loaded(call, std::current_exception());
+                with_patience([&] { failures.emplace_back(&call, std::current_exception()); });
             }
         });
         return !items.empty();

@@ -67,6 +67,7 @@ public:
 
     // To be called in the suspended coroutine. It may be resumed and gone when this returns.
     void start(Frame& frame) {
+        this->ops = &awaitable;
         this->prepare();
         Thread* const running = frame.detach_thread();
         try {
@@ -76,7 +77,6 @@ public:
             frame.attach_thread(running);
             throw;
         }
-        this->ops = &awaitable;
         this->caller_ = &frame;
         std::construct_at(&place_.thread, std::move(*running));
         Request::start();

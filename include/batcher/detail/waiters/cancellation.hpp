@@ -58,10 +58,8 @@ public:
         const auto engine = engine_.lock();
         if (!engine) return;
         const std::exception_ptr error = operation_aborted();
-        Engine::Lock lock = engine->lock();
-        while (Batch* const batch = request_ != nullptr ? ops_->loading(request_) : nullptr) {
-            engine->wait_until_loaded(*batch, lock);
-        }
+        Engine::Lock lock = engine->lock_loaded(
+            [this] { return request_ != nullptr ? ops_->loading(request_) : nullptr; });
         if (request_ != nullptr) ops_->cancel(request_, type, error);
         engine->settle(std::move(lock));
     }

@@ -57,8 +57,8 @@ public:
 
     // Its last act publishes it: it may be resumed and gone when this returns.
     void start(std::coroutine_handle<> caller) {
-        this->prepare();
         this->ops = &coroutine;
+        this->prepare();
         caller_ = caller.address();
         Request::start();
     }
@@ -66,8 +66,8 @@ public:
     // Blocks this thread until the result is there.
     typename Request::value_type get() {
         Blocked<typename Request::value_type> blocked;
-        this->prepare();
         this->ops = &thread;
+        this->prepare();
         this->resumes_on = &CompletionExecutor::anywhere();
         caller_ = &blocked;
         Request::start();

@@ -13,11 +13,13 @@
 
 #include <batcher/detail/runtime/burst_clock.hpp>
 #include <batcher/detail/runtime/engine.hpp>
-#include <batcher/detail/runtime/submission.hpp>
 #include <batcher/detail/waiters/cancellation.hpp>
+#include <batcher/detail/waiters/fan_in.hpp>
 #include <cstddef>
 #include <exception>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace batching::detail {
 
@@ -69,10 +71,102 @@ private:
     void push() {
         this->state(CallState::queued);
         if (!engine_->push(*this)) [[unlikely]]
-            submit(*engine_, *this);
+            engine_->submit(*this);
     }
 
     Engine* engine_;
+};
+
+// process_many(items): many items, one completion when all are done. If some fail, the error is that of
+// the first of them in the order of the items.
+template <class In, class Out, class Clock>
+class ProcessManyRequest : public Call {
+    // Not in the caller's frame: parts may be on their way back when that is destroyed.
+    struct Parts final : FanIn<In, Out, Clock> {
+        explicit Parts(Call& c) noexcept : caller(c), in_frame(c.ops->in_frame) {}
+
+        void all_ended(bool detached) override {
+            if (detached) {
+                delete this;
+            } else if (!this->abandoned()) {
+                caller.ops->resume(caller);
+            } else if (!in_frame) {
+                caller.ops->abandon(caller);
+            }
+        }
+
+        Call& caller;
+        const bool in_frame;  // its owner may destroy it at any time: nothing to abandon
+    };
+
+public:
+    static constexpr bool one_item = false;
+    static constexpr bool many_items = true;
+    using payload_type = std::vector<In>;
+    using value_type = std::conditional_t<std::is_void_v<Out>, void, std::vector<Out>>;
+
+    ProcessManyRequest(Engine& engine, std::vector<In>&& items)
+        : engine_(&engine), items_(std::move(items)) {}
+
+    payload_type&& payload() noexcept { return std::move(items_); }
+    payload_type take_back() {
+        for (std::size_t i = 0; parts_ != nullptr && i < parts_->size(); ++i) {
+            items_.push_back(std::move((*parts_)[i].input));
+        }
+        return std::move(items_);
+    }
+
+    void prepare() {
+        parts_ = new Parts(*this);
+        parts_->reserve(items_.size());
+        for (auto&& item : items_) parts_->add(In(std::move(item)));  // vector<bool> has proxies
+        items_.clear();
+    }
+
+    BATCHER_NOINLINE void start() {
+        Engine& engine = *engine_;
+        if (parts_->submit(engine, this->resumes_on, Accept::all_or_none) != 0) return;
+        state(CallState::queued);
+        engine.refuse(*this,
+                      nullptr);  // none of the parts is in the queue: nothing else resumes it
+    }
+
+    value_type take() {
+        Parts& parts = *parts_;
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            if (parts[i].error) std::rethrow_exception(parts[i].error);
+        }
+        if constexpr (!std::is_void_v<Out>) {
+            std::vector<Out> values;
+            values.reserve(parts.size());
+            for (std::size_t i = 0; i < parts.size(); ++i) {
+                values.push_back(std::move(*parts[i].value));
+            }
+            return values;
+        }
+    }
+
+    void withdraw() noexcept {
+        if (parts_ != nullptr) std::exchange(parts_, nullptr)->leave(*engine_);
+        if (pending()) engine_->withdraw(*this);
+    }
+
+    Batch* loading() const noexcept { return parts_->loading(); }
+    void cancel(asio::cancellation_type type, const std::exception_ptr& error) {
+        parts_->cancel(*engine_, type, error);
+    }
+
+    Engine& engine() const noexcept { return *engine_; }
+
+protected:
+    ~ProcessManyRequest() {
+        if (parts_ != nullptr) parts_->leave(*engine_);
+    }
+
+private:
+    Engine* engine_;
+    std::vector<In> items_;   // until it is started
+    Parts* parts_ = nullptr;  // afterwards
 };
 
 // drain(): close, and wait until nothing waits or runs.
@@ -96,7 +190,7 @@ public:
     }
 
     void withdraw() noexcept {
-        if (pending()) engine_->withdraw_drain(*this);
+        if (pending()) engine_->withdraw(*this);
     }
 
     Batch* loading() const noexcept { return nullptr; }

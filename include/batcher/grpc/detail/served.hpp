@@ -83,9 +83,10 @@ public:
                 unreadable(std::current_exception());
             }
         }
-        const auto& ops = batching::detail::call_ops<typename FanIn::Part, false>;
-        this->submit_some(*engine_, ops, &batching::detail::CompletionExecutor::anywhere());
-        if (state_.exchange(State::submitted) == State::cancelled) this->cancel_all(*engine_);
+        this->submit(*engine_, &batching::detail::CompletionExecutor::anywhere(),
+                     batching::detail::Accept::as_many_as_fit);
+        if (state_.exchange(State::submitted) == State::cancelled) this->cancel(*engine_);
+        this->detach();
     }
 
 private:
@@ -95,7 +96,7 @@ private:
     void OnCancel() override { give_up(); }
 
     void give_up() override {
-        if (state_.exchange(State::cancelled) == State::submitted) this->cancel_all(*engine_);
+        if (state_.exchange(State::cancelled) == State::submitted) this->cancel(*engine_);
     }
 
     void OnDone() override { delete this; }
@@ -111,7 +112,8 @@ private:
         unreadable_.emplace_back(this->size() + unreadable_.size(), std::move(error));
     }
 
-    void ended(bool) override {
+    void all_ended(bool detached) override {
+        if (!detached) return;  // start() is still under way
         try {
             write_reply();
         } catch (...) {  // no memory for it

@@ -1,0 +1,28 @@
+// Items: the items of `process_many({a, b, c})`, without the array that std::vector is made of from braces, since
+// g++ 12 refuses to co_await an expression with an array in it.
+#pragma once
+
+#include <concepts>
+#include <utility>
+#include <vector>
+
+namespace batching {
+
+template <class In>
+class Items {
+public:
+    Items() = default;
+
+    template <std::convertible_to<In>... T>
+    Items(T&&... items) {
+        items_.reserve(sizeof...(T));
+        (items_.push_back(std::forward<T>(items)), ...);
+    }
+
+    std::vector<In> vector() && noexcept { return std::move(items_); }
+
+private:
+    std::vector<In> items_;
+};
+
+}  // namespace batching
