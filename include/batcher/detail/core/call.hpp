@@ -21,8 +21,10 @@
 // returns; inlined into the coroutine, clang 14 would keep that function's locals in the frame.
 #if defined(_MSC_VER)
 #define BATCHER_NOINLINE __declspec(noinline)
+#define BATCHER_UNREACHABLE() __assume(false)
 #else
 #define BATCHER_NOINLINE __attribute__((noinline))
+#define BATCHER_UNREACHABLE() __builtin_unreachable()
 #endif
 
 namespace batching::detail {

@@ -22,7 +22,8 @@ Time time_of(typename Clock::time_point point) noexcept {
 // What this thread has read last.
 struct ClockReading {
     Time time{};
-    const char* clock = nullptr;  // of which it is a reading
+    const char* clock = nullptr;      // of which it is a reading
+    const char* shared_by = nullptr;  // calls that need this clock; nobody any more if it is null
     unsigned uses = 0;
     unsigned uses_left = 0;
     unsigned bursts = 0;  // one in another
@@ -33,13 +34,13 @@ class Burst {
 public:
     Burst() noexcept {
         ++reading.bursts;
-        reading.uses = reading.uses_left = 0;
+        forget();
     }
     Burst(const Burst&) = delete;
     Burst& operator=(const Burst&) = delete;
     ~Burst() {
         --reading.bursts;
-        reading.uses = reading.uses_left = 0;
+        forget();
     }
 
     static bool under_way() noexcept { return reading.bursts != 0; }
@@ -53,8 +54,8 @@ public:
     // The two parts of now(): a reading that is shared, if there is one; else one that may be, from then on.
     template <class Clock>
     static bool known_time(Time& time) noexcept {
-        if (reading.uses_left == 0 || reading.clock != &clock_mark<Clock>) return false;
-        --reading.uses_left;
+        if (reading.shared_by != &clock_mark<Clock>) return false;
+        if (--reading.uses_left == 0) reading.shared_by = nullptr;
         time = reading.time;
         return true;
     }
@@ -75,7 +76,12 @@ private:
         reading.uses_left = reading.uses - 1;
         reading.time = now;
         reading.clock = clock;
+        reading.shared_by = reading.uses_left == 0 ? nullptr : clock;
         return now;
+    }
+    static void forget() noexcept {
+        reading.uses = 0;
+        reading.shared_by = nullptr;
     }
 
     inline static constinit thread_local ClockReading reading{};

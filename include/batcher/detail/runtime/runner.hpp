@@ -57,15 +57,19 @@ struct ItemBatch : Batch {
 
     // The value of a call, once; or throws what it failed with.
     Out take(std::size_t index) {
-        if (error) [[unlikely]]
-            std::rethrow_exception(error);
-        if (!results.empty()) [[unlikely]]
-            return take_result(index);
-        if constexpr (!std::is_void_v<Out>) return std::move(values[index]);
+        if constexpr (std::is_void_v<Out>) {
+            if (this->error || !results.empty()) [[unlikely]]
+                take_result(index);
+        } else {
+            if (values.empty()) [[unlikely]]
+                return take_result(index);
+            return std::move(values[index]);
+        }
     }
 
 private:
     BATCHER_NOINLINE Out take_result(std::size_t index) {
+        if (this->error) std::rethrow_exception(this->error);
         return std::move(results[index]).value();
     }
 };
@@ -134,11 +138,14 @@ public:
             base.error = std::current_exception();
             return false;
         }
+        std::uint32_t failed = 0;
         base.calls.for_each([&](Call& call) {
             try {
+                if (items.size() == items.capacity()) BATCHER_UNREACHABLE();  // reserved
                 items.push_back(std::move(static_cast<Item<In>&>(call).input));
-                if (!failures.empty()) call.index -= static_cast<std::uint32_t>(failures.size());
+                call.index -= failed;
             } catch (...) {
+                ++failed;
                 with_patience([&] { failures.emplace_back(&call, std::current_exception()); });
             }
         });
