@@ -92,7 +92,6 @@ private:
 
 protected:
     bool executor_chosen_ = false;  // of a caller in a frame: its coroutine is not asked for one
-    bool working_ = false;          // it holds outstanding work on its executor
 
 public:
     std::uint32_t index;

@@ -78,15 +78,12 @@ public:
         });
     }
 
-    // Outstanding work between the two, until the context goes: for what runs elsewhere.
+    // Outstanding work between the two, until the context goes: for callers that wait, and what runs elsewhere.
     void start_work() noexcept {
-        const std::lock_guard lock(context_->mutex);
-        if (pieces_of_work_++ != 0 || !context_->alive) return;
-        work_ = asio::prefer(executor_, asio::execution::outstanding_work_t::tracked);
+        if (pieces_of_work_.fetch_add(1, std::memory_order_relaxed) == 0) update_work();
     }
     void finish_work() noexcept {
-        const std::lock_guard lock(context_->mutex);
-        if (--pieces_of_work_ == 0) work_ = asio::any_io_executor();
+        if (pieces_of_work_.fetch_sub(1, std::memory_order_relaxed) == 1) update_work();
     }
 
     friend bool same_executor(const CompletionExecutor* a, const CompletionExecutor* b) noexcept {
@@ -100,11 +97,22 @@ private:
     friend class ContextService;
     CompletionExecutor() noexcept = default;
 
+    // The last of those who change the number leaves what is right for it.
+    void update_work() noexcept {
+        const std::lock_guard lock(context_->mutex);
+        const bool some = context_->alive && pieces_of_work_.load(std::memory_order_relaxed) != 0;
+        work_ = asio::any_io_executor();
+        if (!some) return;
+        with_patience([&] {
+            work_ = asio::prefer(executor_, asio::execution::outstanding_work_t::tracked);
+        });
+    }
+
     asio::any_io_executor executor_;  // without outstanding work
     std::shared_ptr<ContextState> context_;
     std::weak_ptr<Engine> engine_;
     asio::any_io_executor work_;  // with outstanding work, while there is some
-    std::size_t pieces_of_work_ = 0;
+    std::atomic<std::size_t> pieces_of_work_{0};
     CompletionExecutor* previous_ = nullptr;
     CompletionExecutor* next_ = nullptr;
 };

@@ -51,12 +51,13 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
             with_patience([&] { users.push_back(&batch); });
         }
     });
-    std::erase_if(known_, [&](const auto& known) { return known->context() == &context; });
     Actions actions = pump(now);
     locked.unlock();
     carry_out(actions);
     abandon(orphans);
     for (Batch* const batch : users) release(*batch);
+    locked.lock();
+    std::erase_if(known_, [&](const auto& known) { return known->context() == &context; });
 }
 
 // Those in frames are only marked, as their owners may destroy them at any time; the others own handlers, whose

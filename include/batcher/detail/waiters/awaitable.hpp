@@ -44,9 +44,6 @@ class AwaitableWaiter : public FrameWaiter<Request> {
     using Executor = asio::any_io_executor;
     using Frame = asio::detail::awaitable_frame_base<Executor>;
     using Thread = asio::detail::awaitable_thread<Executor>;
-    using Work =
-        std::decay_t<decltype(asio::prefer(std::declval<const CompletionExecutor::PlainExecutor&>(),
-                                           asio::execution::outstanding_work_t::tracked))>;
 
     // All coroutines that wait for one another, from the one that was spawned; it owns their frames.
     struct Running : Thread {
@@ -73,7 +70,6 @@ public:
         try {
             find_executor(*running);
         } catch (...) {
-            stop_working();
             frame.attach_thread(running);
             throw;
         }
@@ -84,28 +80,11 @@ public:
 
 private:
     void find_executor(const Thread& running) {
-        const Executor executor = running.get_executor();
-        this->resume_on(executor);
-        keep_working(executor);
+        this->resume_on(running.get_executor());
         const auto slot = running.get_cancellation_slot();
         if (slot.is_connected()) this->cold().cancellation.connect(slot, *this);
-    }
-
-    // Outstanding work there while it waits. The Batcher's own executor has some anyway.
-    void keep_working(const Executor& executor) {
-        if (this->resumes_on == nullptr) return;
-        if (const auto* plain = CompletionExecutor::plain(executor)) {
-            std::construct_at(&work_.work,
-                              asio::prefer(*plain, asio::execution::outstanding_work_t::tracked));
-            this->working_ = true;
-        } else {
-            this->cold().work =
-                asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
-        }
-    }
-
-    void stop_working() noexcept {
-        if (std::exchange(this->working_, false)) std::destroy_at(&work_.work);
+        // Outstanding work there while it waits. The Batcher's own executor has some anyway.
+        if (this->resumes_on != nullptr) this->resumes_on->start_work();
     }
 
     static AwaitableWaiter& self(Call& call) noexcept {
@@ -124,7 +103,7 @@ private:
 
     // What it returns owns this waiter.
     Running take_thread() noexcept {
-        stop_working();
+        if (this->resumes_on != nullptr) this->resumes_on->finish_work();
         if (const auto cold = this->take_cold()) cold->cancellation.forget(this->engine());
         Running running(std::move(place_.thread));
         std::destroy_at(&place_.thread);
@@ -137,12 +116,6 @@ private:
         ~Place() {}
         Thread thread;
     } place_;
-    // Outstanding, on a plain io_context, while `working_`. (An optional would be as large again.)
-    union WorkPlace {
-        WorkPlace() noexcept {}
-        ~WorkPlace() {}
-        Work work;
-    } work_;
 };
 
 }  // namespace batching::detail

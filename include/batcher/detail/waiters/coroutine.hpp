@@ -23,7 +23,6 @@ concept PromiseWithExecutor = requires(Promise& promise) {
 // What few waiters need. Apart from the frame, as it is larger than all the rest.
 struct ColdState {
     std::shared_ptr<CompletionExecutor> executor;  // if the engine does not keep it
-    asio::any_io_executor work;                    // outstanding, there (of AwaitableWaiter)
     Cancellation cancellation;
 };
 

@@ -59,16 +59,21 @@ template <Groupable Executor>
 class HandlerWork<Executor> {
 public:
     // None on the Batcher's own executor, whose work the engine accounts for.
-    HandlerWork(const Executor& executor, Engine& engine, Call& call) {
-        call.resumes_on = engine.find(asio::any_io_executor(executor), kept_);
-        if (call.resumes_on != nullptr) {
-            work_ = asio::prefer(executor, asio::execution::outstanding_work_t::tracked);
-        }
+    HandlerWork(const Executor& executor, Engine& engine, Call& call)
+        : executor_(engine.find(asio::any_io_executor(executor), kept_)) {
+        call.resumes_on = executor_;
+        if (executor_ != nullptr) executor_->start_work();
+    }
+    HandlerWork(HandlerWork&& other) noexcept
+        : kept_(std::move(other.kept_)), executor_(std::exchange(other.executor_, nullptr)) {}
+    HandlerWork& operator=(HandlerWork&&) = delete;
+    ~HandlerWork() {
+        if (executor_ != nullptr) executor_->finish_work();
     }
 
 private:
-    asio::any_io_executor work_;
     std::shared_ptr<CompletionExecutor> kept_;
+    CompletionExecutor* executor_;
 };
 
 template <class Request, class Handler>
