@@ -1,0 +1,125 @@
+// How an engine drives its runner: with a runner that keeps its batches until the test says so, as that of a handle
+// keeps those that it has sent.
+#include <batcher/detail/access.hpp>
+#include <batcher/detail/runtime/runner.hpp>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "../catch.hpp"
+#include "../support.hpp"
+
+using namespace test;
+using batching::detail::Batch;
+using batching::detail::Done;
+
+namespace {
+
+// What is known of the batches, which outlives the runner.
+struct Log {
+    std::vector<std::vector<int>> invoked;
+    std::vector<std::size_t> stopped;  // the sizes of their calls then
+    std::deque<std::pair<batching::detail::ItemBatch<int, int>*, Done>> under_way;
+
+    void answer_first() {
+        auto [batch, done] = std::move(under_way.front());
+        under_way.pop_front();
+        batch->values = batch->items;
+        done.elsewhere();
+    }
+};
+
+class Keeping final : public batching::detail::ItemRunner<int, int> {
+public:
+    explicit Keeping(Log& log) : log_(&log) {}
+
+    bool never_blocks() const noexcept override { return true; }
+    bool invoke(Batch& base, Done& done) noexcept override {
+        auto& batch = of(base);
+        log_->invoked.push_back(batch.items);
+        log_->under_way.emplace_back(&batch, std::move(done));
+        return false;
+    }
+    void stop(Batch& batch) noexcept override { log_->stopped.push_back(batch.size); }
+
+private:
+    Log* log_;
+};
+
+auto keeping(aio::io_context& context, Log& log, const batching::Options& options) {
+    return batching::detail::Access::make<int, int>(context.get_executor(),
+                                                    std::make_unique<Keeping>(log), options);
+}
+
+}  // namespace
+
+TEST_CASE("a batch that is under way is stopped, once, when the last of its callers has left",
+          "[runner]") {
+    aio::io_context context;
+    Log log;
+    auto batcher = keeping(context, log, {.max_batch_size = 3});
+    std::vector<aio::cancellation_signal> signals(3);
+    std::vector<Reply<int>> replies(3);
+    for (int i = 0; i < 3; ++i) {
+        batcher.async_process(
+            i, aio::bind_cancellation_slot(signals.at(i).slot(), into(replies.at(i))));
+    }
+    CHECK(log.invoked == std::vector<std::vector<int>>{{0, 1, 2}});
+    signals[0].emit(aio::cancellation_type::terminal);
+    signals[2].emit(aio::cancellation_type::terminal);
+    CHECK(log.stopped.empty());
+    signals[1].emit(aio::cancellation_type::terminal);
+    CHECK(log.stopped == std::vector<std::size_t>{0});
+    log.answer_first();
+    settle(context);
+    CHECK(log.stopped.size() == 1);
+    for (const auto& reply : replies) CHECK(reply.aborted());
+}
+
+TEST_CASE("a runner that never blocks starts the batch inside the call that fills it", "[runner]") {
+    aio::io_context context;
+    Log log;
+    auto batcher = keeping(context, log, {.max_batch_size = 2});
+    std::vector<Reply<int>> replies(2);
+    batcher.async_process(1, into(replies[0]));
+    CHECK(log.invoked.empty());
+    batcher.async_process(2, into(replies[1]));
+    CHECK(log.invoked == std::vector<std::vector<int>>{{1, 2}});
+    CHECK(batcher.stats().running == 2);
+    log.answer_first();
+    CHECK(replies[0].pending());  // posted
+    settle(context);
+    CHECK(replies[0].value == 1);
+    CHECK(replies[1].value == 2);
+}
+
+TEST_CASE("a batch that is never answered fails with operation_aborted when its answer is dropped",
+          "[runner]") {
+    aio::io_context context;
+    Log log;
+    auto batcher = keeping(context, log, {.max_batch_size = 1});
+    Reply<int> reply;
+    batcher.async_process(1, into(reply));
+    log.under_way.clear();
+    settle(context);
+    CHECK(reply.aborted());
+}
+
+TEST_CASE("a Batcher that takes the place of one that has gone finds its callers' contexts anew",
+          "[runner]") {
+    aio::io_context context;
+    aio::io_context home;
+    for (int i = 0; i < 64; ++i) {
+        std::optional<batching::Batcher<int, int>> batcher(
+            std::in_place, context, [](std::vector<int> items) { return items; },
+            batching::Options{.max_batch_size = 1});
+        Reply<int> reply;
+        batcher->async_process(i, aio::bind_executor(home, into(reply)));
+        settle(context);
+        REQUIRE(reply.pending());
+        settle(home);
+        REQUIRE(reply.value == i);
+    }
+}
