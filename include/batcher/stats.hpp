@@ -46,7 +46,9 @@ struct Stats {
 
 namespace detail {
 
-inline std::string table_of(const Stats& s) {
+// A template, so that it is compiled only where it is called.
+template <class S>
+std::string table_of(const S& s) {
     const auto us = [](std::chrono::nanoseconds t) { return static_cast<double>(t.count()) / 1e3; };
     const auto times = [&](const char* name, const auto& d) {
         return fmt::format("\n{:<12} {:>12.1f} {:>12.1f} {:>12.1f} {:>12.1f}", name, us(d.mean()),

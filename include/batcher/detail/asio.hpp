@@ -8,12 +8,23 @@
 // NOLINTBEGIN(bugprone-macro-parentheses): these are names of headers
 #if defined(BATCHER_USE_BOOST_ASIO)
 #define BATCHER_ASIO(header) <boost/asio/header.hpp>
+#define BATCHER_ASIO_VERSION BOOST_ASIO_VERSION
 #include <boost/system/system_error.hpp>
 #else
 #define BATCHER_ASIO(header) <asio/header.hpp>
+#define BATCHER_ASIO_VERSION ASIO_VERSION
 #include <asio/system_error.hpp>
 #endif
 // NOLINTEND(bugprone-macro-parentheses)
+
+#include BATCHER_ASIO(detail/config)
+#include BATCHER_ASIO(version)
+#if !defined(BOOST_ASIO_HAS_CO_AWAIT) && !defined(ASIO_HAS_CO_AWAIT)
+#error "batcher needs Asio with coroutines: compile as C++20 (with clang, use the CMake target)."
+#endif
+#if BATCHER_ASIO_VERSION < 102200
+#error "batcher needs Asio 1.22.1 (Boost 1.81) or newer."
+#endif
 
 #include BATCHER_ASIO(any_io_executor)
 #include BATCHER_ASIO(associated_allocator)
@@ -30,12 +41,10 @@
 #include BATCHER_ASIO(io_context)
 #include BATCHER_ASIO(post)
 #include BATCHER_ASIO(use_awaitable)
-#include BATCHER_ASIO(version)
 #include BATCHER_ASIO(wait_traits)
 // clang-format on
 
 #if defined(BATCHER_USE_BOOST_ASIO)
-#define BATCHER_ASIO_VERSION BOOST_ASIO_VERSION
 #define BATCHER_ASIO_TOKEN_FOR(signature) BOOST_ASIO_COMPLETION_TOKEN_FOR(signature)
 namespace batching {
 namespace asio = boost::asio;
@@ -45,7 +54,6 @@ using boost::system::system_error;
 }  // namespace detail
 }  // namespace batching
 #else
-#define BATCHER_ASIO_VERSION ASIO_VERSION
 #define BATCHER_ASIO_TOKEN_FOR(signature) ASIO_COMPLETION_TOKEN_FOR(signature)
 namespace batching {
 namespace asio = ::asio;
@@ -54,11 +62,4 @@ using ::asio::system_error;
 using error_code = ::asio::error_code;
 }  // namespace detail
 }  // namespace batching
-#endif
-
-#if !defined(BOOST_ASIO_HAS_CO_AWAIT) && !defined(ASIO_HAS_CO_AWAIT)
-#error "batcher needs Asio with coroutines: compile as C++20 (with clang, use the CMake target)."
-#endif
-#if BATCHER_ASIO_VERSION < 102200
-#error "batcher needs Asio 1.22.1 (Boost 1.81) or newer."
 #endif

@@ -103,9 +103,8 @@ private:
         const bool some = context_->alive && pieces_of_work_.load(std::memory_order_relaxed) != 0;
         work_ = asio::any_io_executor();
         if (!some) return;
-        with_patience([&] {
-            work_ = asio::prefer(executor_, asio::execution::outstanding_work_t::tracked);
-        });
+        with_patience(
+            [&] { work_ = asio::prefer(executor_, asio::execution::outstanding_work_t::tracked); });
     }
 
     asio::any_io_executor executor_;  // without outstanding work
@@ -136,7 +135,8 @@ public:
     }
 
 private:
-    void shutdown() noexcept override;
+    // `inline` here, too, or each translation unit has its code, and all that it calls, even if it has no Batcher.
+    inline void shutdown() noexcept override;
 
     const std::shared_ptr<ContextState> state_;
 };
