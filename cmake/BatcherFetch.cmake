@@ -1,4 +1,4 @@
-# Pinned releases of Asio and fmt, downloaded and checked. A target the project already has is left alone.
+# Pinned releases of Asio and fmt, and of Catch2 if there are tests, downloaded and checked. A target the project already has is left alone.
 include(FetchContent)
 
 if(NOT BATCHER_USE_BOOST_ASIO AND NOT TARGET asio::asio AND NOT TARGET asio)
@@ -16,4 +16,15 @@ if(NOT TARGET fmt::fmt AND NOT TARGET fmt::fmt-header-only)
         URL_HASH SHA256=bc23066d87ab3168f27cef3e97d545fa63314f5c79df5ea444d41d56f962c6af
         DOWNLOAD_EXTRACT_TIMESTAMP ON)
     FetchContent_MakeAvailable(fmt)
+endif()
+
+if(BATCHER_BUILD_TESTS AND NOT TARGET Catch2::Catch2)
+    FetchContent_Declare(Catch2 SYSTEM
+        URL https://github.com/catchorg/Catch2/archive/refs/tags/v3.7.1.tar.gz
+        URL_HASH SHA256=c991b247a1a0d7bb9c39aa35faf0fe9e19764213f28ffba3109388e62ee0269c
+        DOWNLOAD_EXTRACT_TIMESTAMP ON)
+    FetchContent_MakeAvailable(Catch2)
+    # As its package would have it.
+    set(Catch2_VERSION 3.7.1)
+    list(APPEND CMAKE_MODULE_PATH ${catch2_SOURCE_DIR}/extras)
 endif()

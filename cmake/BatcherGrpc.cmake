@@ -1,7 +1,25 @@
 # Finds what the remote part stands on, and wraps it in one target, batcher::grpc_libraries. The build and the installed
 # package both include this file.
 #
-# Leaves BATCHER_GRPC_PROBLEM empty, or a sentence that says what is missing and what to do about it.
+# Leaves BATCHER_GRPC_PROBLEM empty, or a sentence that says what is missing and what to do about it. Nothing else is said:
+# most programs use the core alone.
+
+# Two faults of Debian's gRPC. It is spread over several packages, and its file for CMake ends the whole configuration if it
+# is installed without the others: then it is ignored. And it always announces that it could NOT find a file for CMake of
+# c-ares, whatever the log level: so the target it wants of c-ares is made before.
+macro(batcher_prepare_debian_grpc)
+    set(debian /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/cmake/grpc)
+    if(NOT EXISTS /usr/bin/grpc_cpp_plugin OR NOT EXISTS /usr/include/grpcpp/grpcpp.h)
+        list(APPEND CMAKE_IGNORE_PATH ${debian})
+    elseif(EXISTS ${debian}/modules/Findc-ares.cmake AND NOT TARGET c-ares::cares)
+        find_package(c-ares CONFIG QUIET GLOBAL)
+        if(NOT c-ares_FOUND)
+            set(c-ares_FOUND TRUE)
+            add_library(c-ares::cares INTERFACE IMPORTED GLOBAL)
+            target_link_libraries(c-ares::cares INTERFACE cares)
+        endif()
+    endif()
+endmacro()
 
 function(batcher_find_grpc)
     set(advice "Install it (Debian: apt-get install libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc \
@@ -12,12 +30,15 @@ libmsgpack-cxx-dev; macOS: brew install grpc msgpack-cxx; vcpkg, Conan: grpc, ms
     endif()
 
     if(NOT TARGET gRPC::grpc++)
-        set(CMAKE_MESSAGE_LOG_LEVEL WARNING)  # of its many dependencies, each found is announced
+        batcher_prepare_debian_grpc()
+        set(CMAKE_MESSAGE_LOG_LEVEL WARNING)  # of its many dependencies, each found or not found is announced
         find_package(gRPC 1.51 CONFIG QUIET GLOBAL)
         unset(CMAKE_MESSAGE_LOG_LEVEL)
     endif()
-    if(NOT TARGET gRPC::grpc++)
-        set(BATCHER_GRPC_PROBLEM "batcher::grpc needs gRPC++ 1.51 or newer, and none was found. ${advice}" PARENT_SCOPE)
+    # Its file for CMake makes gRPC's target also where protobuf is missing, which that needs.
+    if(NOT TARGET gRPC::grpc++ OR NOT TARGET protobuf::libprotobuf)
+        set(BATCHER_GRPC_PROBLEM "batcher::grpc needs gRPC++ 1.51 or newer with protobuf, and none was found. \
+${advice}" PARENT_SCOPE)
         return()
     endif()
 
@@ -39,7 +60,30 @@ libmsgpack-cxx-dev; macOS: brew install grpc msgpack-cxx; vcpkg, Conan: grpc, ms
     endif()
 endfunction()
 
+# A program that links batcher::grpc where it cannot be is told why; CMake would only say that there is no such target.
+# For the end of a directory, whose targets are all there then.
+function(batcher_explain_missing_grpc directory)
+    get_property(targets DIRECTORY ${directory} PROPERTY BUILDSYSTEM_TARGETS)
+    foreach(target IN LISTS targets)
+        get_property(libraries TARGET ${target} PROPERTY LINK_LIBRARIES)
+        get_property(used TARGET ${target} PROPERTY INTERFACE_LINK_LIBRARIES)
+        if("batcher::grpc" IN_LIST libraries OR "batcher::grpc" IN_LIST used)
+            get_property(problem GLOBAL PROPERTY BATCHER_GRPC_PROBLEM)
+            message(FATAL_ERROR "${target} links batcher::grpc, which is not there. ${problem}")
+        endif()
+    endforeach()
+    get_property(subdirectories DIRECTORY ${directory} PROPERTY SUBDIRECTORIES)
+    foreach(subdirectory IN LISTS subdirectories)
+        batcher_explain_missing_grpc(${subdirectory})
+    endforeach()
+endfunction()
+
 set(BATCHER_GRPC_PROBLEM "")
 if(NOT TARGET batcher::grpc_libraries)
-    batcher_find_grpc()
+    if(DEFINED BATCHER_GRPC AND NOT BATCHER_GRPC)
+        set(BATCHER_GRPC_PROBLEM "batcher::grpc is switched off: BATCHER_GRPC is ${BATCHER_GRPC}.")
+    else()
+        batcher_find_grpc()
+    endif()
 endif()
+set_property(GLOBAL PROPERTY BATCHER_GRPC_PROBLEM "${BATCHER_GRPC_PROBLEM}")

@@ -26,27 +26,66 @@ set_tests_properties(find_package PROPERTIES FIXTURES_REQUIRED installed)
 add_consumer_test(add_subdirectory add_subdirectory ${flavour})
 add_consumer_test(FetchContent FetchContent ${flavour})
 
+# Whatever the machine has that installs the package, its remote part is there where the program is built.
+set(no_grpc -DCMAKE_DISABLE_FIND_PACKAGE_gRPC=ON)
+add_test(NAME install_without_grpc COMMAND ${CMAKE_CTEST_COMMAND}
+    --build-and-test ${PROJECT_SOURCE_DIR} ${consumers}/install_without_grpc
+    --build-generator ${CMAKE_GENERATOR}
+    --build-options ${options} ${flavour} ${no_grpc} -DBATCHER_BUILD_TESTS=OFF -DBATCHER_BUILD_EXAMPLES=OFF
+        -DBATCHER_BUILD_BENCHMARKS=OFF
+    --test-command ${CMAKE_COMMAND} --install . --prefix ${consumers}/prefix_without_grpc)
+set_tests_properties(install_without_grpc PROPERTIES LABELS consumer TIMEOUT ${timeout}
+    FIXTURES_SETUP installed_without_grpc)
 if(TARGET batcher::grpc)
-    add_consumer_test(find_package_grpc find_package -DBATCHER_PART=grpc -DCMAKE_PREFIX_PATH=${consumers}/prefix)
-    set_tests_properties(find_package_grpc PROPERTIES FIXTURES_REQUIRED installed)
+    add_consumer_test(find_package_grpc find_package -DBATCHER_PART=grpc
+        -DCMAKE_PREFIX_PATH=${consumers}/prefix_without_grpc)
+    set_tests_properties(find_package_grpc PROPERTIES FIXTURES_REQUIRED installed_without_grpc)
     add_consumer_test(add_subdirectory_grpc add_subdirectory -DBATCHER_PART=grpc ${flavour})
 endif()
 # The core neither needs nor looks for gRPC++.
 add_consumer_test(without_grpc add_subdirectory -DBATCHER_GRPC=OFF ${flavour})
 
-# What is said when Asio is too old, and when there is none.
-function(add_refusal_test name asio_root sentence)
+# What CMake says to a project, and where it says nothing.
+function(add_message_test name)
     add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR}
-        -S ${CMAKE_CURRENT_SOURCE_DIR}/consumer -B ${consumers}/${name}
-        ${options} -DBATCHER_FROM=add_subdirectory -DASIO_ROOT=${asio_root})
-    string(REPLACE " " "[ \n]+" sentence "${sentence}")  # CMake breaks its messages into lines
-    set_tests_properties(${name} PROPERTIES LABELS consumer TIMEOUT ${timeout} PASS_REGULAR_EXPRESSION "${sentence}")
+        -S ${CMAKE_CURRENT_SOURCE_DIR}/consumer -B ${consumers}/${name} ${options} ${ARGN})
+    set_tests_properties(${name} PROPERTIES LABELS consumer TIMEOUT ${timeout})
 endfunction()
+function(add_refusal_test name sentence)
+    add_message_test(${name} ${ARGN})
+    string(REPLACE " " "[ \n]+" sentence "${sentence}")  # CMake breaks its messages into lines
+    set_tests_properties(${name} PROPERTIES PASS_REGULAR_EXPRESSION "${sentence}")
+endfunction()
+
+# Asio is too old, or there is none.
 file(WRITE ${consumers}/old/include/asio/version.hpp "#define ASIO_VERSION 101801\n")
-add_refusal_test(old_asio ${consumers}/old
-    "Asio 1\\.22\\.1 or newer, and the one in .*/old/include is 1\\.18\\.1\\. Install it")
-add_refusal_test(no_asio ${consumers}/none
-    "Asio 1\\.22\\.1 or newer, and there is none in ASIO_ROOT, .*/none\\. Install it")
+add_refusal_test(old_asio "Asio 1\\.22\\.1 or newer, and the one in .*/old/include is 1\\.18\\.1\\. Install it"
+    -DBATCHER_FROM=add_subdirectory -DASIO_ROOT=${consumers}/old)
+add_refusal_test(no_asio "Asio 1\\.22\\.1 or newer, and there is none in ASIO_ROOT, .*/none\\. Install it"
+    -DBATCHER_FROM=add_subdirectory -DASIO_ROOT=${consumers}/none)
+
+# There is no gRPC++, and the program asks for the remote part in one of these ways; or it does not.
+set(needs_grpc "batcher::grpc needs gRPC\\+\\+ 1\\.51 or newer with protobuf, and none was found\\. Install it")
+set(links_grpc "consumer links batcher::grpc, which is not there\\.")
+set(installed -DBATCHER_FROM=find_package -DCMAKE_PREFIX_PATH=${consumers}/prefix)
+set(subdirectory -DBATCHER_FROM=add_subdirectory ${flavour})
+add_refusal_test(no_grpc_on "CMake Error.* ${needs_grpc}" ${subdirectory} ${no_grpc} -DBATCHER_GRPC=ON)
+add_refusal_test(no_grpc_linked "CMake Error.* ${links_grpc} ${needs_grpc}" ${subdirectory} ${no_grpc}
+    -DBATCHER_PART=grpc)
+add_refusal_test(no_grpc_linked_off "CMake Error.* ${links_grpc} batcher::grpc is switched off" ${subdirectory}
+    -DBATCHER_PART=grpc -DBATCHER_GRPC=OFF)
+add_refusal_test(no_grpc_installed_linked "CMake Error.* ${links_grpc} ${needs_grpc}" ${installed} ${no_grpc}
+    -DBATCHER_PART=grpc)
+add_refusal_test(no_grpc_installed_component "CMake Error.* ${needs_grpc}" ${installed} ${no_grpc}
+    -DBATCHER_PART=grpc -DBATCHER_COMPONENTS=grpc)
+add_message_test(quiet ${subdirectory})
+add_message_test(quiet_without_grpc ${subdirectory} ${no_grpc})
+add_message_test(quiet_installed ${installed})
+add_message_test(quiet_installed_without_grpc ${installed} ${no_grpc})
+set_tests_properties(quiet quiet_without_grpc quiet_installed quiet_installed_without_grpc PROPERTIES
+    FAIL_REGULAR_EXPRESSION "NOT found;Could NOT;[gG][rR][pP][cC][ +:];Protobuf;Warning at;Deprecation")
+set_tests_properties(no_grpc_installed_linked no_grpc_installed_component quiet_installed quiet_installed_without_grpc
+    PROPERTIES FIXTURES_REQUIRED installed)
 
 # Downloaded dependencies, without the download: the machine's headers lie where the downloads would be unpacked.
 if(NOT BATCHER_USE_BOOST_ASIO AND TARGET fmt::fmt-header-only)
