@@ -1,4 +1,5 @@
-"""A handle to a deployment, for any asyncio program: plain grpc.aio and the library's deployment.proto.
+"""A handle to a deployment, for any asyncio program. To use it, copy this file: it needs the Python
+packages grpcio, msgpack and protobuf, and nothing else of batcher.
 
     square_root = deployment.Handle("unix:/run/models.sock", "square_root")
     answer = await square_root.process({"number": 9.0, "worker": 1})
@@ -8,36 +9,51 @@ can pack, of the type that the deployment takes.
 """
 
 import asyncio
-import pathlib
-import subprocess
-import sys
-import tempfile
 
 import grpc.aio
 import msgpack
-
-PROTO_DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / "include"
+from google.protobuf import descriptor_pb2, message_factory
 
 # Over all addresses of a name, as dns:///models:9000.
 ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
 
-def _compile_proto():
-    """What protoc makes of deployment.proto. A project of yours does this when it is built."""
-    with tempfile.TemporaryDirectory() as directory:
-        proto = "batcher/v1/deployment.proto"
-        subprocess.run(
-            ["protoc", f"-I{PROTO_DIRECTORY}", f"--python_out={directory}", proto], check=True
-        )
-        sys.path.insert(0, directory)
-        try:
-            from batcher.v1 import deployment_pb2
-        finally:
-            sys.path.remove(directory)
-    return deployment_pb2
+def _messages():
+    """What a handle needs of batcher's deployment.proto, so that there is nothing to generate."""
+    field = descriptor_pb2.FieldDescriptorProto
+    one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
+    file = descriptor_pb2.FileDescriptorProto(
+        name="batcher/handle.proto", package="batcher.v1", syntax="proto3"
+    )
+
+    def message(name, *fields):
+        file.message_type.add(name=name, field=[field(**described) for described in fields])
+
+    message(
+        "ProcessRequest",
+        dict(name="deployment", number=1, label=one, type=field.TYPE_STRING),
+        dict(name="items", number=3, label=many, type=field.TYPE_BYTES),
+    )
+    message(
+        "ProcessResponse",
+        dict(name="results", number=1, label=many, type_name="Result", type=field.TYPE_MESSAGE),
+    )
+    message(
+        "Result",  # has one of them
+        dict(name="value", number=1, label=one, type=field.TYPE_BYTES),
+        dict(name="failure", number=2, label=one, type_name="Failure", type=field.TYPE_MESSAGE),
+    )
+    message(
+        "Failure",
+        dict(name="code", number=1, label=one, type=field.TYPE_INT32),
+        dict(name="message", number=2, label=one, type=field.TYPE_STRING),
+    )
+    return message_factory.GetMessages([file])
 
 
-pb = _compile_proto()
+_MESSAGES = _messages()
+ProcessRequest = _MESSAGES["batcher.v1.ProcessRequest"]
+ProcessResponse = _MESSAGES["batcher.v1.ProcessResponse"]
 
 
 class ItemFailed(Exception):
@@ -82,7 +98,7 @@ class Handle:
     async def _send(self, batch):
         futures = [future for _, future in batch]
         try:
-            request = pb.ProcessRequest(deployment=self._name, items=[item for item, _ in batch])
+            request = ProcessRequest(deployment=self._name, items=[item for item, _ in batch])
             response = await self._connected()(
                 request, timeout=self._timeout, metadata=self._metadata, wait_for_ready=True
             )
@@ -98,8 +114,11 @@ class Handle:
                 continue
             if result.HasField("failure"):
                 future.set_exception(ItemFailed(result.failure))
-            else:
+                continue
+            try:
                 future.set_result(msgpack.unpackb(result.value))
+            except ValueError as error:  # no MessagePack; the other results may be
+                future.set_exception(error)
 
     def _connected(self):
         if self._call is None:
@@ -107,7 +126,7 @@ class Handle:
             self._channel = grpc.aio.insecure_channel(self._address, options)
             self._call = self._channel.unary_unary(
                 "/batcher.v1.Deployment/Process",
-                request_serializer=pb.ProcessRequest.SerializeToString,
-                response_deserializer=pb.ProcessResponse.FromString,
+                request_serializer=ProcessRequest.SerializeToString,
+                response_deserializer=ProcessResponse.FromString,
             )
         return self._call
