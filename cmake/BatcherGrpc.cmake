@@ -8,10 +8,10 @@
 # is installed without the others: then it is ignored. And it always announces that it could NOT find a file for CMake of
 # c-ares, whatever the log level: so the target it wants of c-ares is made before.
 macro(batcher_prepare_debian_grpc)
-    set(debian /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/cmake/grpc)
+    set(debian lib/${CMAKE_LIBRARY_ARCHITECTURE}/cmake/grpc)
     if(NOT EXISTS /usr/bin/grpc_cpp_plugin OR NOT EXISTS /usr/include/grpcpp/grpcpp.h)
-        list(APPEND CMAKE_IGNORE_PATH ${debian})
-    elseif(EXISTS ${debian}/modules/Findc-ares.cmake AND NOT TARGET c-ares::cares)
+        list(APPEND CMAKE_IGNORE_PATH /usr/${debian} /${debian})  # /lib is /usr/lib
+    elseif(EXISTS /usr/${debian}/modules/Findc-ares.cmake AND NOT TARGET c-ares::cares)
         find_package(c-ares CONFIG QUIET GLOBAL)
         if(NOT c-ares_FOUND)
             set(c-ares_FOUND TRUE)
