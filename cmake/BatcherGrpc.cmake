@@ -4,21 +4,29 @@
 # Leaves BATCHER_GRPC_PROBLEM empty, or a sentence that says what is missing and what to do about it. Nothing else is said:
 # most programs use the core alone.
 
-# Two faults of Debian's gRPC. It is spread over several packages, and its file for CMake ends the whole configuration if it
-# is installed without the others: then it is ignored. And it always announces that it could NOT find a file for CMake of
-# c-ares, whatever the log level: so the target it wants of c-ares is made before.
+# Three faults of Debian's gRPC. It is spread over several packages, and its file for CMake ends the whole configuration if
+# it is installed without the others: then it is ignored. It always announces that it could NOT find a file for CMake of
+# c-ares, whatever the log level; and to ask pkg-config for RE2 takes half a minute on Debian 13. So the targets that it wants
+# of these two are made before.
 macro(batcher_prepare_debian_grpc)
     set(debian lib/${CMAKE_LIBRARY_ARCHITECTURE}/cmake/grpc)
     if(NOT EXISTS /usr/bin/grpc_cpp_plugin OR NOT EXISTS /usr/include/grpcpp/grpcpp.h)
         list(APPEND CMAKE_IGNORE_PATH /usr/${debian} /${debian})  # /lib is /usr/lib
-    elseif(EXISTS /usr/${debian}/modules/Findc-ares.cmake AND NOT TARGET c-ares::cares)
-        find_package(c-ares CONFIG QUIET GLOBAL)
-        if(NOT c-ares_FOUND)
-            set(c-ares_FOUND TRUE)
-            add_library(c-ares::cares INTERFACE IMPORTED GLOBAL)
-            target_link_libraries(c-ares::cares INTERFACE cares)
-        endif()
+    elseif(EXISTS /usr/${debian}/modules/Findc-ares.cmake)
+        batcher_make_target(c-ares c-ares::cares cares)
+        batcher_make_target(re2 re2::re2 re2)
     endif()
+endmacro()
+
+macro(batcher_make_target package target library)
+    if(NOT TARGET ${target})
+        find_package(${package} CONFIG QUIET GLOBAL)
+    endif()
+    if(NOT TARGET ${target})
+        add_library(${target} INTERFACE IMPORTED GLOBAL)
+        target_link_libraries(${target} INTERFACE ${library})
+    endif()
+    set(${package}_FOUND TRUE)
 endmacro()
 
 function(batcher_find_grpc)
