@@ -4,30 +4,32 @@
 # Leaves BATCHER_GRPC_PROBLEM empty, or a sentence that says what is missing and what to do about it. Nothing else is said:
 # most programs use the core alone.
 
-# Three faults of Debian's gRPC. It is spread over several packages, and its file for CMake ends the whole configuration if
-# it is installed without the others: then it is ignored. It always announces that it could NOT find a file for CMake of
-# c-ares, whatever the log level; and to ask pkg-config for RE2 takes half a minute on Debian 13. So the targets that it wants
-# of these two are made before.
+# Faults of Debian's gRPC. It is spread over several packages, and its file for CMake ends the whole configuration if it is
+# installed without the others: then it is ignored. Whatever the log level, it announces that it could NOT find a file for
+# CMake of c-ares; it looks for c-ares only once, so that a program that finds gRPC itself after this fails; and to ask
+# pkg-config for RE2 takes half a minute on Debian 13. So it gets files for CMake of these two, for this run of CMake.
 macro(batcher_prepare_debian_grpc)
     set(debian lib/${CMAKE_LIBRARY_ARCHITECTURE}/cmake/grpc)
     if(NOT EXISTS /usr/bin/grpc_cpp_plugin OR NOT EXISTS /usr/include/grpcpp/grpcpp.h)
         list(APPEND CMAKE_IGNORE_PATH /usr/${debian} /${debian})  # /lib is /usr/lib
     elseif(EXISTS /usr/${debian}/modules/Findc-ares.cmake)
-        batcher_make_target(c-ares c-ares::cares cares)
-        batcher_make_target(re2 re2::re2 re2)
+        batcher_make_package(c-ares c-ares::cares cares)
+        batcher_make_package(re2 re2::re2 re2)
     endif()
 endmacro()
 
-macro(batcher_make_target package target library)
+function(batcher_make_package package target library)
     if(NOT TARGET ${target})
         find_package(${package} CONFIG QUIET GLOBAL)
     endif()
     if(NOT TARGET ${target})
-        add_library(${target} INTERFACE IMPORTED GLOBAL)
-        target_link_libraries(${target} INTERFACE ${library})
+        file(WRITE ${CMAKE_FIND_PACKAGE_REDIRECTS_DIR}/${package}-config.cmake "\
+if(NOT TARGET ${target})
+    add_library(${target} INTERFACE IMPORTED)
+    target_link_libraries(${target} INTERFACE ${library})
+endif()\n")
     endif()
-    set(${package}_FOUND TRUE)
-endmacro()
+endfunction()
 
 function(batcher_find_grpc)
     set(advice "Install it (Debian: apt-get install libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc \
