@@ -1,52 +1,64 @@
-# What examples/run, tests/run and .ci/run share. They source it from the project's top directory.
+# What examples/run, tests/run, benchmarks/run and .ci/run share. They source it from the project's top directory.
 
 CMAKE_BUILD_PARALLEL_LEVEL=$(getconf _NPROCESSORS_ONLN)
 CTEST_PARALLEL_LEVEL=$CMAKE_BUILD_PARALLEL_LEVEL
 export CMAKE_BUILD_PARALLEL_LEVEL CTEST_PARALLEL_LEVEL
 
-# need PACKAGE[=COMMAND]...: installs the Debian packages that are not there. A package also counts as there when its
-# command is, from wherever it came.
-need() {
-    local entry missing=() as_root=()
-    for entry in "$@"; do
-        command -v "${entry#*=}" >/dev/null 2>&1 && continue
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "${entry%=*}" 2>/dev/null) == installed ]] && continue
-        missing+=("${entry%=*}")
-    done
+# One run at a time in this folder: what comes second waits, until the first has ended or calls unlock. The lock is kept by
+# file descriptor 9, which is closed for whatever may outlive the run, such as a test's server.
+lock() {
+    command -v flock >/dev/null || return 0
+    mkdir -p build
+    exec 9>>build/lock
+    flock --nonblock 9 && return
+    echo "Waiting for another run in this folder to end" >&2
+    flock 9
+}
+unlock() { exec 9>&-; }
+
+# need PACKAGE[=COMMAND]...: notes Debian packages, which install_missing then installs all at once. A package also counts
+# as there when its command is, from wherever it came.
+needed=()
+need() { needed+=("$@"); }
+need_grpc() { need libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libmsgpack-cxx-dev; }
+need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf protobuf-compiler; }
+
+install_missing() {
+    local entry missing=() as_root=() log
     if ! command -v apt-get >/dev/null; then
         without_apt
         return
     fi
+    for entry in "${needed[@]}"; do
+        command -v "${entry#*=}" >/dev/null 2>&1 && continue
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "${entry%=*}" 2>/dev/null) == installed ]] && continue
+        missing+=("${entry%=*}")
+    done
     ((${#missing[@]})) || return 0
     if ((EUID != 0)); then
         if ! command -v sudo >/dev/null; then
-            echo "Missing packages. As root: apt-get install ${missing[*]}" >&2
+            printf 'Packages are missing. As root:\n    apt-get install %s\n' "${missing[*]}" >&2
             return 1
         fi
         as_root=(sudo)
     fi
     echo "Installing ${missing[*]}"
-    local log
     log=$(mktemp)
     if ! { "${as_root[@]}" apt-get update &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
-    } </dev/null >"$log" 2>&1; then
+    } </dev/null >"$log" 2>&1 9>&-; then
         cat "$log" >&2
-        echo "The packages could not be installed. As root: apt-get install ${missing[*]}" >&2
+        printf 'The packages could not be installed. As root:\n    apt-get install %s\n' "${missing[*]}" >&2
         return 1
     fi
     rm "$log"
 }
 
-need_grpc() { need libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libmsgpack-cxx-dev; }
-need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf protobuf-compiler; }
-
 # The Python of a Ray cluster, in build/ray: the packages of requirements.txt, from PyPI, and what protoc makes of
-# deployment.proto. Fails where there is no PyPI.
-need_ray() {
+# deployment.proto. Fails where there is no PyPI. It needs the package python3-venv.
+install_ray() {
     local directory=build/ray requirements=examples/ray_serve/requirements.txt log=build/ray.log packages
     cmp -s "$requirements" "$directory/installed" && return
-    need python3-venv
     echo "Installing Ray into $directory, half a gigabyte"
     rm -rf "$directory"
     mkdir -p build
@@ -79,17 +91,21 @@ without_apt() {
     done
 }
 
-# build PRESET [TARGET...]: configures silently unless that fails, then builds the targets, or everything. If that fails it
-# may be for want of a library, so what was left out is said again.
+# configure PRESET [OPTION...]: silent unless it fails. What CMake said stays in `configured`.
+configure() {
+    configured=$(cmake --preset "$@" 2>&1) && return
+    printf '%s\n' "$configured" >&2
+    return 1
+}
+
+# build PRESET [TARGET...]: configures, then builds the targets, or everything. If that fails it may be for want of a
+# library, so what was left out is said again.
 build() {
-    local preset=$1 output
+    local preset=$1
     shift
-    if ! output=$(cmake --preset "$preset" 2>&1); then
-        printf '%s\n' "$output" >&2
-        return 1
-    fi
+    configure "$preset" || return
     if ! cmake --build --preset "$preset" ${1:+--target "$@"}; then
-        grep "left out" <<<"$output" >&2
+        grep "left out" <<<"$configured" >&2
         return 1
     fi
 }
@@ -99,5 +115,8 @@ run_tests() {
     local preset=$1 labels
     shift
     labels=$(IFS='|' && echo "$*")
-    ctest --preset "$preset" ${labels:+--label-regex "^($labels)\$"}
+    ctest --preset "$preset" ${labels:+--label-regex "^($labels)\$"} 9>&-
 }
+
+# usage FILE: prints the comment at its beginning.
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"; }
