@@ -78,6 +78,13 @@ void ask(const std::string& address, const std::string& application) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (argc > 3 || (argc > 1 && !is_address(argv[1]))) {
+        fmt::print(stderr,
+                   "digits_client takes the address of a deployment, and of a Ray cluster also "
+                   "which application.\n"
+                   "usage: digits_client [unix:PATH | HOST:PORT [APPLICATION]]\n");
+        return 2;
+    }
     try {
         if (argc > 2) {
             ask(argv[1], argv[2]);

@@ -38,6 +38,12 @@ void serve(const std::string& address) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    if (argc > 2 || (argc > 1 && !is_address(argv[1]))) {
+        fmt::print(stderr,
+                   "digits_server takes one address, to listen on.\n"
+                   "usage: digits_server [unix:PATH | HOST:PORT]\n");
+        return 2;
+    }
     try {
         serve(argc > 1 ? argv[1] : default_address());
         return EXIT_SUCCESS;

@@ -12,13 +12,17 @@
 #include <asio.hpp>
 #include <batcher.hpp>
 #include <cctype>
+#include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 #include <restinio/all.hpp>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -131,11 +135,26 @@ void serve(std::uint16_t port) {
     fmt::print("\nsquare_root\n{}\n\nshout\n{}\n", roots.stats(), shouts.stats());
 }
 
+std::optional<std::uint16_t> port_in(std::string_view text) {
+    std::uint16_t port = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, port);
+    if (rest != end || error != std::errc()) return std::nullopt;
+    return port;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+    const auto port = port_in(argc > 1 ? argv[1] : "8080");
+    if (argc > 2 || !port) {
+        fmt::print(stderr,
+                   "http_server takes one port, from 0 to 65535.\n"
+                   "usage: http_server [PORT]\n");
+        return 2;
+    }
     try {
-        serve(static_cast<std::uint16_t>(argc > 1 ? std::stoi(argv[1]) : 8080));
+        serve(*port);
         return EXIT_SUCCESS;
     } catch (const std::exception& error) {
         fmt::print(stderr, "http_server: {}\n", error.what());

@@ -19,7 +19,6 @@
 #include <cstdlib>
 #include <exception>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace {
@@ -104,11 +103,25 @@ void compare(std::chrono::duration<double> seconds) {
     print_batch_sizes(many.back(), of_many.back());
 }
 
+// 0 if the text is not a number of seconds, from a hundredth to an hour.
+double seconds_in(const char* text) {
+    char* end = nullptr;
+    const double seconds = std::strtod(text, &end);
+    return *end == '\0' && seconds >= 0.01 && seconds <= 3600 ? seconds : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+    const double seconds = seconds_in(argc > 1 ? argv[1] : "3");
+    if (argc > 2 || seconds == 0) {
+        fmt::print(stderr,
+                   "digits takes a number of seconds, from 0.01 to 3600.\n"
+                   "usage: digits [SECONDS]\n");
+        return 2;
+    }
     try {
-        compare(std::chrono::duration<double>(argc > 1 ? std::stod(argv[1]) : 3.0));
+        compare(std::chrono::duration<double>(seconds));
         return EXIT_SUCCESS;
     } catch (const std::exception& error) {
         fmt::print(stderr, "digits: {}\n", error.what());

@@ -3,11 +3,13 @@
 //     fastapi_model ADDRESS...    "unix:/run/models.sock", "0.0.0.0:9000"
 //
 // "square_root" tells each caller how many workers of the web application met in its batch.
+#include "../digits/address.hpp"
 #include "../digits/dataset.hpp"
 #include "../digits/nearest_neighbour.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <batcher.hpp>
 #include <batcher/grpc.hpp>
 #include <chrono>
@@ -75,8 +77,15 @@ void serve(const std::vector<std::string>& addresses) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    const std::vector<std::string> addresses(argv + 1, argv + argc);
+    if (addresses.empty() || !std::all_of(addresses.begin(), addresses.end(), is_address)) {
+        fmt::print(stderr,
+                   "fastapi_model takes addresses to listen on.\n"
+                   "usage: fastapi_model {{unix:PATH | HOST:PORT}}...\n");
+        return 2;
+    }
     try {
-        serve({argv + 1, argv + argc});
+        serve(addresses);
         return EXIT_SUCCESS;
     } catch (const std::exception& error) {
         fmt::print(stderr, "fastapi_model: {}\n", error.what());

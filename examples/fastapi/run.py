@@ -3,6 +3,7 @@
 With --serve it then waits for Ctrl-C, so that you can ask, too. Everything it started is stopped.
 """
 
+import argparse
 import concurrent.futures
 import contextlib
 import os
@@ -95,5 +96,11 @@ def main(model, workers=4, serve=False):
 
 
 if __name__ == "__main__":
-    arguments = [argument for argument in sys.argv[1:] if argument != "--serve"]
-    main(arguments[0], *map(int, arguments[1:]), serve="--serve" in sys.argv)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", metavar="MODEL_PROGRAM")
+    parser.add_argument("workers", metavar="WORKERS", nargs="?", type=int, default=4)
+    parser.add_argument("--serve", action="store_true", help="wait for Ctrl-C at the end")
+    options = parser.parse_args()
+    if options.workers < 1:
+        parser.error("there has to be a worker")
+    main(options.model, options.workers, options.serve)

@@ -55,8 +55,16 @@ void serve(const std::string& address, const std::string& metrics_address) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    const std::string address = argc > 1 ? argv[1] : default_address();
+    const std::string metrics = argc > 2 ? argv[2] : "127.0.0.1:9464";
+    if (argc > 3 || !is_address(address) || !is_address(metrics) || metrics.starts_with("unix:")) {
+        fmt::print(stderr,
+                   "kubernetes takes an address to listen on, and one for its metrics.\n"
+                   "usage: kubernetes [unix:PATH | HOST:PORT [HOST:PORT]]\n");
+        return 2;
+    }
     try {
-        serve(argc > 1 ? argv[1] : default_address(), argc > 2 ? argv[2] : "127.0.0.1:9464");
+        serve(address, metrics);
         return EXIT_SUCCESS;
     } catch (const std::exception& error) {
         fmt::print(stderr, "kubernetes: {}\n", error.what());

@@ -4,6 +4,7 @@ outside of it, that call both. PROGRAMS is the directory of the C++ programs.
 With --serve it then waits for Ctrl-C, so that you can ask, too. Everything it started is stopped.
 """
 
+import argparse
 import contextlib
 import os
 import pathlib
@@ -85,5 +86,8 @@ def main(programs, serve=False):
 
 
 if __name__ == "__main__":
-    arguments = [argument for argument in sys.argv[1:] if argument != "--serve"]
-    main(pathlib.Path(arguments[0]).resolve(), serve="--serve" in sys.argv)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("programs", metavar="PROGRAMS", type=pathlib.Path)
+    parser.add_argument("--serve", action="store_true", help="wait for Ctrl-C at the end")
+    options = parser.parse_args()
+    main(options.programs.resolve(), options.serve)
