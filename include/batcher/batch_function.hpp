@@ -143,12 +143,16 @@ template <class F>
 struct Deduced {
     using signature = SignatureOf<F>;
     static constexpr bool generic = !signature::found && std::is_class_v<F>;
+    static constexpr bool member = std::is_member_pointer_v<F>;
+    static_assert(!member,
+                  "a member function has no object to be called on: write a lambda, "
+                  "[&model](std::vector<In> items) { return model.run(std::move(items)); }");
     static_assert(
         !generic,
         "the item types of a generic, overloaded or uncallable object cannot be deduced: name "
         "them, as in batching::Batcher<In, Out> batcher{function}");
     static_assert(
-        signature::found || generic,
+        signature::found || generic || member,
         "a batch function is something callable: a function, a lambda or a function object");
 
     static consteval auto deduce() {
@@ -181,6 +185,19 @@ struct DeducedOn {};
 template <class Where, class F>
     requires ExecutionContext<Where> || Executor<Where>
 struct DeducedOn<Where, F> : Deduced<F> {};
+
+// `Batcher batcher{function, where}` is refused.
+template <class F, class Where>
+struct WrongOrder {};
+template <class F, class Where>
+    requires(!ExecutionContext<F> && !Executor<F> && (ExecutionContext<Where> || Executor<Where>))
+struct WrongOrder<F, Where> {
+    static_assert(sizeof(F) == 0,
+                  "the executor, or the execution context, comes first: "
+                  "batching::Batcher batcher{context, function, options}");
+    using in = int;
+    using out = int;
+};
 
 // ---- calling it ------------------------------------------------------------------------------------
 

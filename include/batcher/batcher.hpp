@@ -19,35 +19,16 @@
 // executor gets to it, so that it is as large as it can be, and the place of an item that is cancelled
 // before that is refilled. While all slots are busy the queue just grows. Nothing ever polls.
 //
-// How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment,
-// always for the item that a timer is armed for. Only calls that are made by callers which one batch has
-// just resumed, one after the other, share a reading: 1, 4, 16 and at most 32 of them, as long as the group
-// before took less than a twentieth of batch_timeout (at least 5 us, at most 50). Should callers of such a
-// group suddenly be slow, a batch may leave early by that time, once; none ever leaves late for it. Timers
-// are the executor's, with their usual lateness (50 us or so).
+// How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment. Only
+// calls that are made by callers which one batch has just resumed, one after the other, share a reading: at
+// most 32 of them, of a twentieth of batch_timeout (at least 5 us, at most 50). Should they suddenly be slow,
+// a batch may leave early by that time, once; none leaves late for it. Timers are the executor's, with their
+// usual lateness (50 us or so).
 //
 // Threads. All members may be called from any thread at the same time. Without an executor the Batcher
 // owns max_concurrent_batches worker threads; with one it starts none, and the function and the timer
 // run there. Submission takes no lock but for the item that arms the timer and the one that fills a
-// batch, and never waits for a running batch.
-//
-// Where a caller resumes. An Asio handler or asio::awaitable: on its associated executor. A coroutine
-// whose promise has get_executor(): there. Any other coroutine: on the Batcher's executor or worker, or
-// where .resume_on(executor) says. Always as if posted, never inside process() or the batch function. An
-// exception out of a resumed handler or coroutine goes to that executor, as in Asio (on an owned worker:
-// std::terminate), and loses no other caller.
-//
-// Errors of a call. The batch function throws: that exception, in every caller of that batch. A Result
-// of one item holds an exception: that one, in that caller alone. A wrong number of results:
-// errc::result_count_mismatch in every caller of that batch. Queue full: errc::overloaded, at once. After
-// close(): errc::closed, at once. Cancelled, or the Batcher destroyed while the item waits:
-// asio::error::operation_aborted. The constructor of In throws while the value is moved into its batch:
-// that exception, in that caller alone. No memory for the items of a batch: std::bad_alloc, in every caller
-// of that batch. Every accepted call completes exactly once: where something small is needed to bring it
-// back (the memory of a post, say) and there is none, it is tried again until there is.
-//
-// Cancellation, by Asio slots. While the item waits, total, partial and terminal remove it, and its place
-// is refilled. While it runs, partial and terminal release the caller at once and drop the result.
+// batch, and never waits for a running batch. (Where a caller resumes, and cancellation: operation.hpp.)
 //
 // Destruction. close() and cancel() in one step: what waits fails with operation_aborted and never runs;
 // batches that run finish, and their callers get their results. A Batcher that owns workers waits for those
@@ -66,17 +47,19 @@
 
 #include <batcher/batch_function.hpp>
 #include <batcher/detail/asio.hpp>
+#include <batcher/detail/fields.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/workers.hpp>
-#include <batcher/detail/waiters/fan_in.hpp>
 #include <batcher/detail/waiters/request.hpp>
 #include <batcher/items.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>
+#include <batcher/outlives.hpp>
 #include <batcher/replicas.hpp>
 #include <batcher/stats.hpp>
+#include <cassert>
 #include <chrono>
 #include <concepts>
 #include <memory>
@@ -140,7 +123,7 @@ public:
     Batcher(Context& context, F function, Options options = {})
         : Batcher(context.get_executor(), std::move(function), options) {}
 
-    // A moved-from Batcher can only be destroyed or assigned to. Operations in flight go on.
+    // A moved-from Batcher can only be destroyed or assigned to.
     Batcher(Batcher&&) noexcept = default;
     Batcher& operator=(Batcher&& other) noexcept {
         Batcher old(std::move(*this));
@@ -152,30 +135,62 @@ public:
     // close() and cancel() in one step; with owned workers, waits for running batches. See "Destruction" above.
     ~Batcher() {
         if (engine_) engine_->shut_down();
+        engine_.reset();  // so that a call of one that has gone is noticed
     }
 
     // ---- calling it -----------------------------------------------------------------------------------
 
     // One item. Nothing is queued until the operation is awaited, started or got (operation.hpp). A call that
     // is refused leaves the item in the operation: see Operation::item().
+    //
+    // An aggregate in co_await goes without its name, process({"a", 3}): g++ 12 frees process(Item{"a", 3}) twice.
     // Complexity: O(1); no allocation when awaited in a coroutine on an io_context, asio::awaitable included,
     // on however many of them.
-    process_type process(In item) { return {*engine_, std::move(item)}; }
+    process_type process(const In& item)
+        requires(std::copy_constructible<In> && !std::is_aggregate_v<In>)
+    {
+        return {engine(), In(item)};
+    }
+    process_type process(In&& item)
+        requires(!std::is_aggregate_v<In>)
+    {
+        return {engine(), std::move(item)};
+    }
+    template <class T = In>
+        requires(std::is_aggregate_v<In> && std::same_as<std::remove_cvref_t<T>, In> &&
+                 std::constructible_from<In, T>)
+    process_type process(T&& item) {
+        return {engine(), In(std::forward<T>(item))};
+    }
+    process_type process(detail::Fields<In> fields)
+        requires(std::is_aggregate_v<In>)
+    {
+        return {engine(), std::move(fields.item)};
+    }
 
-    // If you see an error here, it means that the argument of process() is not one of this Batcher's
-    // items.
+    // If you see an error here, the argument of process() is not one of this Batcher's items.
     template <class Wrong>
         requires(!std::convertible_to<Wrong, In>)
     process_type process(Wrong&&) {
-        static_assert(std::convertible_to<Wrong, In>,
+        constexpr bool is_item = std::same_as<std::remove_cvref_t<Wrong>, In>;
+        static_assert(is_item,
                       "process() takes one item of this Batcher: its argument is not, and does not "
                       "convert to, the Batcher's In");
+        static_assert(!is_item, "this item cannot be copied: write process(std::move(item))");
+    }
+    process_type process(const In&) const {
+        static_assert(sizeof(In) == 0,
+                      "process() queues an item: it cannot be called on a const Batcher");
     }
 
     // Completion: void(std::exception_ptr, Out), with the variations that operation.hpp tells.
-    template <BATCHER_ASIO_TOKEN_FOR(typename process_type::signature) Token>
+    template <class Token>
     auto async_process(In item, Token&& token) {
-        return process(std::move(item))(std::forward<Token>(token));
+        return detail::start(process(std::move(item)), std::forward<Token>(token));
+    }
+    template <std::convertible_to<In> T, class Token>  // refers to something: outlives.hpp
+    auto async_process(Outlives<T> item, Token&& token) {
+        return process(std::move(item.item)).start(std::forward<Token>(token));
     }
 
     // Many items at once: queued together, batched with everybody else's, one completion when all are
@@ -188,48 +203,53 @@ public:
     template <class Vector = std::vector<In>>
         requires std::same_as<Vector, std::vector<In>>
     process_many_type process_many(Vector items) {
-        return {*engine_, std::move(items)};
+        return {engine(), std::move(items)};
     }
     process_many_type process_many(Items<In> items) {
-        return {*engine_, std::move(items).vector()};
+        return {engine(), std::move(items).vector()};
     }
 
     // Completion: void(std::exception_ptr, std::vector<Out>); void(std::exception_ptr) if Out is void.
-    template <BATCHER_ASIO_TOKEN_FOR(typename process_many_type::signature) Token>
+    template <class Token>
     auto async_process_many(std::vector<In> items, Token&& token) {
-        return process_many(std::move(items))(std::forward<Token>(token));
+        return detail::start(process_many(std::move(items)), std::forward<Token>(token));
     }
 
     // ---- its life -------------------------------------------------------------------------------------
 
     // What waits now leaves as soon as slots are free.
-    void flush() { engine_->flush(); }
+    void flush() { engine().flush(); }
 
     // No more intake; what was accepted still runs, without waiting to fill batches. Does not block.
-    void close() { engine_->close(); }
+    void close() { engine().close(); }
 
     // Every waiting item fails with asio::error::operation_aborted. Running ones are not affected.
     // Complexity: O(n) in the waiting items.
-    void cancel() { engine_->cancel(); }
+    void cancel() { engine().cancel(); }
 
     // close(), and completes when nothing waits or runs; the results were handed to their executors
     // before. May be called often. Cancellation: any type ends the wait; the Batcher stays closed.
-    drain_type drain() { return {*engine_, {}}; }
+    drain_type drain() { return {engine(), {}}; }
 
     // Completion: void(std::exception_ptr).
-    template <BATCHER_ASIO_TOKEN_FOR(void(std::exception_ptr)) Token>
+    template <class Token>
     auto async_drain(Token&& token) {
-        return drain()(std::forward<Token>(token));
+        return detail::start(drain(), std::forward<Token>(token));
     }
 
     // A snapshot (stats.hpp). Takes the Batcher's lock for about a microsecond.
-    Stats stats() const { return engine_->stats(); }
+    Stats stats() const { return engine().stats(); }
 
     // The executor that the batch function runs on.
-    asio::any_io_executor get_executor() const noexcept { return engine_->executor(); }
+    asio::any_io_executor get_executor() const noexcept { return engine().executor(); }
 
 private:
     friend struct detail::Access;
+
+    detail::Engine& engine() const noexcept {
+        assert(engine_ != nullptr && "this batching::Batcher was destroyed or moved from");
+        return *engine_;
+    }
 
     template <class F>
     static void complete(Options& options, const F&) {
@@ -275,18 +295,6 @@ private:
     std::shared_ptr<detail::Engine> engine_;
 };
 
-// `Batcher batcher{function}`: In and Out are those of the function.
-template <class F>
-    requires(!detail::ExecutionContext<F> && !detail::Executor<F>)
-Batcher(F, Options = {})
-    -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
-
-template <detail::Executor Executor, class F>
-Batcher(Executor, F, Options = {}) -> Batcher<typename detail::DeducedOn<Executor, F>::in,
-                                              typename detail::DeducedOn<Executor, F>::out>;
-
-template <detail::ExecutionContext Context, class F>
-Batcher(Context&, F, Options = {}) -> Batcher<typename detail::DeducedOn<Context, F>::in,
-                                              typename detail::DeducedOn<Context, F>::out>;
-
 }  // namespace batching
+
+#include <batcher/detail/deduction_guides.hpp>

@@ -8,6 +8,15 @@
 //
 // An exception thrown by the batch function reaches its callers as it is, not as an Error. A cancelled
 // call fails with asio::error::operation_aborted, as every Asio operation does.
+//
+// Errors of a call. The batch function throws: that exception, in every caller of that batch. A Result
+// of one item holds an exception: that one, in that caller alone. A wrong number of results:
+// errc::result_count_mismatch in every caller of that batch. Queue full: errc::overloaded, at once. After
+// close(): errc::closed, at once. Cancelled, or the Batcher destroyed while the item waits:
+// asio::error::operation_aborted. The constructor of In throws while the value is moved into its batch:
+// that exception, in that caller alone. No memory for the items of a batch: std::bad_alloc, in every caller
+// of that batch. Every accepted call completes exactly once: where something small is needed to bring it
+// back (the memory of a post, say) and there is none, it is tried again until there is.
 #pragma once
 
 #include <string>
@@ -29,7 +38,8 @@ enum class errc {           // NOLINT(performance-enum-size): an int, as all err
     unauthenticated,     // the deployment does not accept the token
     message_too_large,   // an item, or a reply, does not fit into one message
     malformed,           // bytes that are not what they should be
-    remote_failure       // an item failed over there; the sentence ends with what was said there
+    remote_failure,      // an item failed over there; the sentence ends with what was said there
+    deadlock             // get() on a thread that the batch function needs
 };
 
 inline const std::error_category& error_category() noexcept {
@@ -59,6 +69,8 @@ inline const std::error_category& error_category() noexcept {
                     return "the bytes are malformed";
                 case errc::remote_failure:
                     return "the item failed in the deployment";
+                case errc::deadlock:
+                    return "the caller would wait for itself";
             }
             return "unknown batching error";
         }

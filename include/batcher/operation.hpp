@@ -12,6 +12,15 @@
 // thread is just moving its value into its batch, the destructor waits for that.)
 // As with any coroutine, whoever destroys it has to know that it is still suspended: on the executor it
 // resumes on, or while nothing runs there.
+//
+// Where a caller resumes. An Asio handler or asio::awaitable: on its associated executor. A coroutine
+// whose promise has get_executor(): there. Any other coroutine: on the Batcher's executor or worker, or
+// where .resume_on(executor) says. Always as if posted, never inside process() or the batch function. An
+// exception out of a resumed handler or coroutine goes to that executor, as in Asio (on an owned worker:
+// std::terminate), and loses no other caller.
+//
+// Cancellation, by Asio slots. While the item waits, total, partial and terminal remove it, and its place
+// is refilled. While it runs, partial and terminal release the caller at once and drop the result.
 #pragma once
 
 #include <batcher/detail/asio.hpp>
@@ -26,9 +35,29 @@
 
 namespace batching {
 
+namespace detail {
+
+// Stands for the value in a callback of (error_code, value).
+struct AnyValue {
+    template <class T>
+    operator T() const;
+};
+
+// A type that is nobody's, where there is no value.
+struct NoValue {};
+template <class Value>
+using ValueOf = std::conditional_t<std::is_void_v<Value>, NoValue, Value>;
+
+template <class Token>
+inline constexpr bool is_use_awaitable = false;
+template <class Executor>
+inline constexpr bool is_use_awaitable<asio::use_awaitable_t<Executor>> = true;
+
+}  // namespace detail
+
 // An operation whose coroutine resumes where resume_on() said. Movable until it is awaited.
 template <class Request>
-class [[nodiscard]] ResumeOn {
+class [[nodiscard("co_await it")]] ResumeOn {
 public:
     ResumeOn(ResumeOn&&) = default;
     ResumeOn& operator=(ResumeOn&&) = delete;
@@ -54,7 +83,7 @@ private:
 };
 
 template <class Request>
-class [[nodiscard]] Operation
+class [[nodiscard("co_await it, or call .get()")]] Operation
     : public ResumeOn<Request>,
       public asio::awaitable<detail::OperationTag<Request>, asio::any_io_executor> {
     using Hook = asio::awaitable<detail::OperationTag<Request>, asio::any_io_executor>;
@@ -98,23 +127,38 @@ public:
     //         if (error.code() != batching::errc::overloaded) throw;
     //         item = std::move(operation).item();     // as it was
     //     }
-    auto item() && requires(Request::one_item) { return this->waiter_.take_back(); } auto items() &&
-        requires(Request::many_items) { return this->waiter_.take_back(); }
-
-        // Blocks this thread until the result is there; returns or throws it. Not to be called on a thread
-        // that the batch function, or the Batcher's executor, needs in order to run: it would wait for itself.
-        value_type get() && {
-        return this->waiter_.get();
+    template <class R = Request>
+        requires(R::one_item)
+    auto item() && {
+        return this->waiter_.take_back();
     }
+    template <class R = Request>
+        requires(R::many_items)
+    auto items() && {
+        return this->waiter_.take_back();
+    }
+
+    // Blocks this thread until the result is there; returns or throws it. On a thread that runs the Batcher's
+    // executor, or is one of its workers, it throws errc::deadlock, as it might wait for itself; where that
+    // cannot be known (for executors other than those of io_context and thread_pool) it may wait for ever.
+    value_type get() && { return this->waiter_.get(); }
 
     // Starts it with any Asio completion token. The handler is called as if posted to its associated
     // executor (by default the Batcher's), allocates with its associated allocator and is cancelled
     // through its associated slot.
-    template <BATCHER_ASIO_TOKEN_FOR(signature) Token>
-        requires(!detail::is_probe<Token>)
+    template <class Token>
+        requires(!detail::is_probe<Token> && asio::completion_token_for<Token, signature>)
     auto operator()(Token&& token) && {
-        return asio::async_initiate<Token, signature>(Initiation(engine()), token,
-                                                      this->waiter_.payload());
+        static_assert(!Request::refers || detail::is_use_awaitable<std::decay_t<Token>>,
+                      "a string_view, span or pointer may be gone before its batch is formed: copy "
+                      "what it refers to, or write async_process(batching::outlives(item), token)");
+        return std::move(*this).start(std::forward<Token>(token));
+    }
+
+    // If you see an error here, it means that an operation was used as if it were its result.
+    operator detail::ValueOf<value_type>() const {
+        static_assert(sizeof(Request) == 0,
+                      "an operation is not its result: co_await it, or call .get()");
     }
 
 private:
@@ -125,10 +169,14 @@ private:
     public:
         using executor_type = asio::any_io_executor;
         explicit Initiation(detail::Engine& engine) noexcept : engine_(&engine) {}
-        executor_type get_executor() const noexcept { return engine_->executor(); }
+        executor_type get_executor() const noexcept {
+            detail::Living::check(engine_);
+            return engine_->executor();
+        }
 
         template <class Handler>
         void operator()(Handler&& handler, typename Request::payload_type payload) const {
+            detail::Living::check(engine_);
             std::decay_t<Handler> own(std::forward<Handler>(handler));
             detail::HandlerWaiter<Request, std::decay_t<Handler>>::start(std::move(own), *engine_,
                                                                          std::move(payload));
@@ -141,6 +189,12 @@ private:
     Operation(detail::Engine& engine, typename Request::payload_type&& payload)
         : ResumeOn<Request>(engine, std::move(payload)), Hook(this->waiter_) {}
 
+    template <class Token>
+    auto start(Token&& token) && {
+        return asio::async_initiate<Token, signature>(Initiation(engine()), token,
+                                                      this->waiter_.payload());
+    }
+
     detail::Engine& engine() const noexcept { return this->waiter_.engine(); }
 };
 
@@ -148,6 +202,20 @@ private:
 // `using namespace asio::experimental::awaitable_operators`. Asio's operators would take an operation for
 // the awaitable that it derives from, and fail; these are better matches, and hand on a true one.
 namespace detail {
+// async_process() and the like. If you see an error here, it means that their last argument cannot be told.
+template <class Request, class Token>
+auto start(Operation<Request>&& operation, Token&& token) {
+    using signature = typename Operation<Request>::signature;
+    constexpr bool fits = asio::completion_token_for<Token, signature>;
+    constexpr bool takes_error_code = std::is_invocable_v<Token&, error_code, AnyValue>;
+    static_assert(fits || !takes_error_code,
+                  "a callback of a Batcher takes (std::exception_ptr, Out), not an error_code");
+    static_assert(fits || takes_error_code,
+                  "this is no completion token of a Batcher: a callback takes (std::exception_ptr, "
+                  "Out), or only (std::exception_ptr) where there is no result");
+    if constexpr (fits) return std::move(operation)(std::forward<Token>(token));
+}
+
 template <class Request>
 auto as_awaitable(Operation<Request>&& operation) {
     return std::move(operation)(asio::use_awaitable);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
+#include <type_traits>
 
 namespace batching {
 
@@ -23,11 +24,20 @@ inline constexpr std::chrono::nanoseconds no_timeout = std::chrono::nanoseconds:
 // For max_queue_size: memory is the only limit.
 inline constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
-// A duration, given in any unit. One that is too long for nanoseconds, such as std::chrono::hours::max(), is
+// A duration, given in any unit, or 0. One that is too long for nanoseconds, such as std::chrono::hours::max(), is
 // the longest there is: no_timeout.
 class Timeout {
 public:
     constexpr Timeout() noexcept = default;  // zero
+    // The literal 0. If you see an error here, it means that another number was given without a unit.
+    consteval Timeout(int zero) {
+        if (zero != 0) throw "a duration needs a unit: write 5ms, not 5";
+    }
+    template <class Number>
+        requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, int>)
+    constexpr Timeout(Number) noexcept {
+        static_assert(sizeof(Number) == 0, "a duration needs a unit: write 5ms, not 5");
+    }
     template <class Rep, class Period>
     constexpr Timeout(const std::chrono::duration<Rep, Period>& duration) noexcept
         : nanoseconds_(saturated(duration)) {}

@@ -14,8 +14,10 @@
 // The exception is thrown in the caller of that item alone. Thread safety: as a plain value.
 #pragma once
 
+#include <concepts>
 #include <exception>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -32,6 +34,17 @@ public:
             throw std::invalid_argument(
                 "a batching::Result needs a value or an exception, not null");
         }
+    }
+
+    // If you see an error here, it means that a Result was made from something else.
+    template <class Wrong>
+        requires(!std::convertible_to<Wrong, Out> &&
+                 !std::convertible_to<Wrong, std::exception_ptr> &&
+                 !std::same_as<std::remove_cvref_t<Wrong>, Result>)
+    Result(Wrong&&) {
+        static_assert(sizeof(Wrong) == 0,
+                      "a batching::Result is made from a value, or from a std::exception_ptr: "
+                      "write std::make_exception_ptr(error)");
     }
 
     bool has_value() const noexcept { return state_.index() == 0; }

@@ -346,3 +346,53 @@ TEST_CASE("an exception out of a handler of process_many goes to the executor, a
     context.run();
     CHECK(other.value == 3);
 }
+
+TEST_CASE("get() on a thread that has to run the batch is refused instead of waiting for ever") {
+    const auto is_refused = [](auto operation) {
+        try {
+            std::move(operation).get();
+            return false;
+        } catch (const batching::Error& error) {
+            return error.code() == errc::deadlock &&
+                   std::string(error.what()).find("would wait for itself") != std::string::npos;
+        }
+    };
+    SECTION("the only thread of its io_context") {
+        aio::io_context context;
+        batching::Batcher<int, int> batcher(context, [](std::vector<int> items) { return items; });
+        bool refused = false;
+        bool many_refused = false;
+        bool drained = false;
+        aio::post(context, [&] {
+            refused = is_refused(batcher.process(1));
+            many_refused = is_refused(batcher.process_many({1, 2}));
+            CHECK(batcher.process_many({}).get().empty());  // does not have to wait
+            batcher.drain().get();                          // nothing to wait for
+            drained = true;
+        });
+        context.run();
+        CHECK(refused);
+        CHECK(many_refused);
+        CHECK(drained);
+        CHECK(batcher.stats().submitted == 0);
+    }
+    SECTION("a thread of its pool") {
+        aio::thread_pool pool(1);
+        batching::Batcher<int, int> batcher(pool, [](std::vector<int> items) { return items; });
+        std::promise<bool> refused;
+        aio::post(pool, [&] { refused.set_value(is_refused(batcher.process(1))); });
+        CHECK(refused.get_future().get());
+        CHECK(batcher.process(2).get() == 2);
+    }
+    SECTION("its worker") {
+        batching::Batcher<int, int>* self = nullptr;
+        std::atomic<bool> refused{false};
+        batching::Batcher<int, int> batcher([&](std::vector<int> items) {
+            refused = is_refused(self->process(1));
+            return items;
+        });
+        self = &batcher;
+        CHECK(batcher.process(2).get() == 2);
+        CHECK(refused);
+    }
+}

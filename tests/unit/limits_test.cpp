@@ -141,6 +141,11 @@ TEST_CASE("a queue that can never fill a batch is refused where only full batche
     }
 }
 
+TEST_CASE("a batch_timeout of 0 needs no unit, and one of nothing is 0") {
+    CHECK(Options{.batch_timeout = 0}.batch_timeout == 0ns);
+    CHECK(Options{.batch_timeout = {}}.batch_timeout == 0ns);
+}
+
 TEST_CASE("a batch_timeout that no clock can count is no timeout") {
     using Years = std::chrono::duration<std::int64_t, std::ratio<31'556'952>>;
     SECTION("hours::max()") {

@@ -40,12 +40,12 @@
 #include BATCHER_ASIO(experimental/awaitable_operators)
 #include BATCHER_ASIO(io_context)
 #include BATCHER_ASIO(post)
+#include BATCHER_ASIO(thread_pool)
 #include BATCHER_ASIO(use_awaitable)
 #include BATCHER_ASIO(wait_traits)
 // clang-format on
 
 #if defined(BATCHER_USE_BOOST_ASIO)
-#define BATCHER_ASIO_TOKEN_FOR(signature) BOOST_ASIO_COMPLETION_TOKEN_FOR(signature)
 namespace batching {
 namespace asio = boost::asio;
 namespace detail {
@@ -54,7 +54,6 @@ using boost::system::system_error;
 }  // namespace detail
 }  // namespace batching
 #else
-#define BATCHER_ASIO_TOKEN_FOR(signature) ASIO_COMPLETION_TOKEN_FOR(signature)
 namespace batching {
 namespace asio = ::asio;
 namespace detail {

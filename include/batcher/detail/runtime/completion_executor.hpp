@@ -64,6 +64,16 @@ public:
     const asio::any_io_executor& executor() const noexcept { return executor_; }
     const ContextState* context() const noexcept { return context_.get(); }
 
+    // Whether this thread runs it, as far as that can be known.
+    bool runs_here() const noexcept {
+        if (const PlainExecutor* const plain = this->plain(executor_)) {
+            return plain->running_in_this_thread();
+        }
+        using PoolExecutor = asio::thread_pool::executor_type;
+        return executor_.target_type() == typeid(PoolExecutor) &&
+               executor_.target<PoolExecutor>()->running_in_this_thread();
+    }
+
     // Posts `task`, or does nothing if the context has gone: who is told that takes care of all tasks.
     template <class Task>
     void post(const Task& task) noexcept {
@@ -135,8 +145,9 @@ public:
     }
 
 private:
-    // `inline` here, too, or each translation unit has its code, and all that it calls, even if it has no Batcher.
-    inline void shutdown() noexcept override;
+    // Defined here, or each translation unit would have the code of all that it calls, even without a Batcher.
+    void shutdown() noexcept override { tell_engines(); }
+    void tell_engines() noexcept;
 
     const std::shared_ptr<ContextState> state_;
 };

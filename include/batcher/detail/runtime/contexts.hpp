@@ -109,7 +109,7 @@ inline CompletionExecutor* Engine::look_up(const CompletionExecutor::PlainExecut
     return known_.back().get();
 }
 
-inline void ContextService::shutdown() noexcept {
+inline void ContextService::tell_engines() noexcept {
     std::vector<std::shared_ptr<Engine>> engines;
     {
         const std::lock_guard lock(state_->mutex);

@@ -18,6 +18,7 @@
 #include <batcher/detail/runtime/completion_executor.hpp>
 #include <batcher/detail/runtime/errors.hpp>
 #include <batcher/detail/runtime/intake.hpp>
+#include <batcher/detail/runtime/living.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/options.hpp>
@@ -31,7 +32,7 @@
 
 namespace batching::detail {
 
-class Engine : public std::enable_shared_from_this<Engine> {
+class Engine : public Living, public std::enable_shared_from_this<Engine> {
 public:
     using Lock = std::unique_lock<std::mutex>;
 
@@ -165,6 +166,11 @@ public:
         Stats stats;
         change([&] { stats = machine_.stats(); });
         return stats;
+    }
+    bool idle() noexcept {
+        bool idle = false;
+        change([&] { idle = machine_.idle(); });
+        return idle;
     }
     void context_gone(const ContextState& context) noexcept;
 

@@ -64,6 +64,7 @@ public:
 
     // To be called in the suspended coroutine. It may be resumed and gone when this returns.
     void start(Frame& frame) {
+        Living::check(&this->engine());
         this->ops = &awaitable;
         this->prepare();
         Thread* const running = frame.detach_thread();

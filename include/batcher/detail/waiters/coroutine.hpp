@@ -6,6 +6,7 @@
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/waiters/blocking.hpp>
 #include <batcher/detail/waiters/cancellation.hpp>
+#include <batcher/error.hpp>
 #include <concepts>
 #include <coroutine>
 #include <exception>
@@ -56,6 +57,7 @@ public:
 
     // Its last act publishes it: it may be resumed and gone when this returns.
     void start(std::coroutine_handle<> caller) {
+        Living::check(&this->engine());
         this->ops = &coroutine;
         this->prepare();
         caller_ = caller.address();
@@ -64,6 +66,12 @@ public:
 
     // Blocks this thread until the result is there.
     typename Request::value_type get() {
+        Living::check(&this->engine());
+        if (this->engine().own_executor()->runs_here() && this->has_to_wait()) {
+            throw Error(errc::deadlock,
+                        "get() on a thread that runs the Batcher's executor or is its worker would "
+                        "wait for itself: co_await the operation there");
+        }
         Blocked<typename Request::value_type> blocked;
         this->ops = &thread;
         this->prepare();

@@ -7,6 +7,7 @@
 //     start()                    queues it; as its last act, since from then on it may be resumed and gone
 //     take()                     in resume(), or after it if the request still lives: the value, or throws
 //     take_back()                what it was made with, if it was not accepted
+//     has_to_wait()              false if it is done as soon as it is started
 //     withdraw()                 its owner destroys it, whatever its state
 //     loading(), cancel(type)    cancellation.hpp
 #pragma once
@@ -15,6 +16,7 @@
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/waiters/cancellation.hpp>
 #include <batcher/detail/waiters/fan_in.hpp>
+#include <batcher/outlives.hpp>
 #include <cstddef>
 #include <exception>
 #include <type_traits>
@@ -29,6 +31,7 @@ class ProcessRequest : public Item<In> {
 public:
     static constexpr bool one_item = true;
     static constexpr bool many_items = false;
+    static constexpr bool refers = refers_elsewhere<In>;
     using payload_type = In;
     using value_type = Out;
 
@@ -46,6 +49,8 @@ public:
     }
 
     Out take() { return take_result<In, Out>(*this); }
+
+    static bool has_to_wait() noexcept { return true; }
 
     void withdraw() noexcept {
         if (this->pending()) engine_->withdraw(*this);
@@ -102,6 +107,7 @@ class ProcessManyRequest : public Call {
 public:
     static constexpr bool one_item = false;
     static constexpr bool many_items = true;
+    static constexpr bool refers = refers_elsewhere<In>;
     using payload_type = std::vector<In>;
     using value_type = std::conditional_t<std::is_void_v<Out>, void, std::vector<Out>>;
 
@@ -130,6 +136,8 @@ public:
         engine.refuse(*this,
                       nullptr);  // none of the parts is in the queue: nothing else resumes it
     }
+
+    bool has_to_wait() const noexcept { return !items_.empty(); }
 
     value_type take() {
         Parts& parts = *parts_;
@@ -174,6 +182,7 @@ class DrainRequest : public Call {
 public:
     static constexpr bool one_item = false;
     static constexpr bool many_items = false;
+    static constexpr bool refers = false;
     struct payload_type {};
     using value_type = void;
 
@@ -184,6 +193,8 @@ public:
     void prepare() noexcept {}
 
     BATCHER_NOINLINE void start() { engine_->drain(*this); }
+
+    bool has_to_wait() const noexcept { return !engine_->idle(); }
 
     void take() {
         if (batch->error) std::rethrow_exception(batch->error);

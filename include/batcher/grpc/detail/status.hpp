@@ -37,6 +37,7 @@ inline ::grpc::StatusCode code_of(errc code) noexcept {
         case errc::result_count_mismatch:
             return ::grpc::StatusCode::INTERNAL;
         case errc::remote_failure:
+        case errc::deadlock:
             break;
     }
     return ::grpc::StatusCode::UNKNOWN;
