@@ -2,6 +2,7 @@
 // keeps those that it has sent.
 #include <batcher/detail/access.hpp>
 #include <batcher/detail/runtime/runner.hpp>
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -62,9 +63,9 @@ TEST_CASE("a batch that is under way is stopped, once, when the last of its call
     auto batcher = keeping(context, log, {.max_batch_size = 3});
     std::vector<aio::cancellation_signal> signals(3);
     std::vector<Reply<int>> replies(3);
-    for (int i = 0; i < 3; ++i) {
-        batcher.async_process(
-            i, aio::bind_cancellation_slot(signals.at(i).slot(), into(replies.at(i))));
+    for (std::size_t i = 0; i < 3; ++i) {
+        batcher.async_process(static_cast<int>(i),
+                              aio::bind_cancellation_slot(signals[i].slot(), into(replies[i])));
     }
     CHECK(log.invoked == std::vector<std::vector<int>>{{0, 1, 2}});
     signals[0].emit(aio::cancellation_type::terminal);
