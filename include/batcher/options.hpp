@@ -16,6 +16,13 @@
 #include <stdexcept>
 #include <type_traits>
 
+// clang 14 does not evaluate a consteval constructor inside braces: there it throws when it runs.
+#if defined(__clang_major__) && __clang_major__ < 15
+#define BATCHER_CONSTEVAL constexpr
+#else
+#define BATCHER_CONSTEVAL consteval
+#endif
+
 namespace batching {
 
 // For batch_timeout: a batch leaves only when it is full, or at flush(), close() or drain().
@@ -30,8 +37,8 @@ class Timeout {
 public:
     constexpr Timeout() noexcept = default;  // zero
     // The literal 0. If you see an error here, it means that another number was given without a unit.
-    consteval Timeout(int zero) {
-        if (zero != 0) throw "a duration needs a unit: write 5ms, not 5";
+    BATCHER_CONSTEVAL Timeout(int zero) {
+        if (zero != 0) throw std::invalid_argument("a duration needs a unit: write 5ms, not 5");
     }
     template <class Number>
         requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, int>)
