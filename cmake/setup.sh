@@ -21,7 +21,7 @@ unlock() { exec 9>&-; }
 needed=()
 need() { needed+=("$@"); }
 need_grpc() { need libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libmsgpack-cxx-dev; }
-need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf protobuf-compiler; }
+need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf; }
 
 install_missing() {
     local entry missing=() as_root=() log

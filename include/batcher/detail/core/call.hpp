@@ -8,6 +8,8 @@
 //      made by its        handed in: in the   in a batch, from   its result or       handed back, or
 //      owner, unknown     intake or in the    when that is       error is decided,   left by its owner:
 //      to the library     queue               formed             and on its way      unknown again
+//
+// A call without an item, of drain(), is completed from its start.
 #pragma once
 
 #include <atomic>

@@ -65,9 +65,8 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
 inline void Engine::abandon(CallList& calls) noexcept {
     for (Lock lock(mutex_); Call* const call = calls.pop_front();) {
         const CallOps& ops = *call->ops;
-        call->state(
-            CallState::
-                done);  // of one in a frame the last access: its owner looks without the lock
+        // Of one in a frame the last access, as its owner looks at the state without the lock.
+        call->state(CallState::done);
         if (ops.in_frame) continue;
         lock.unlock();
         ops.abandon(*call);

@@ -227,9 +227,10 @@ private:
     Machine machine_;
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
     std::atomic<bool> may_rest_{false};      // whether rest() has something to do
-    std::atomic<std::size_t> sending_{
-        0};  // completed batches whose calls are not all on their way yet
-    std::atomic<bool> draining_{false};                       // drain() was called
+    // Completed batches whose calls are not all on their way yet; and whether a drain may wait for those, for who
+    // is not under the lock. It stays so, as all is closed then.
+    std::atomic<std::size_t> sending_{0};
+    std::atomic<bool> draining_{false};
     std::vector<std::shared_ptr<CompletionExecutor>> known_;  // of io_contexts, one of each
 };
 

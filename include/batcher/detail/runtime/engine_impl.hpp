@@ -115,8 +115,7 @@ inline void Engine::run(Batch& batch, Where where) {
     locked.unlock();
     post_starts(actions);
     const bool loaded = formed && load(batch);
-    carry_out(
-        actions);  // not before, as code of the user's that runs here may wait until all is loaded
+    carry_out(actions);  // afterwards: code of the user's that runs here may wait for the loading
     if (!formed) return release(batch);
     Done done(batch);
     if (loaded && !runner_->invoke(batch, done)) return;
