@@ -200,11 +200,11 @@ inline void Engine::recycle(Batch& batch) noexcept {
     runner_->clear(batch);  // values and errors, which are the user's
     batch.error = nullptr;
     const auto self = std::move(batch.engine);
-    batch.next = returned_.load(std::memory_order_relaxed);
+    // `next` may be anything at first: an exchange that fails says what it has to be.
     while (!returned_.compare_exchange_weak(batch.next, &batch, std::memory_order_release,
                                             std::memory_order_relaxed)) {
     }
-    if (!may_rest_.load(std::memory_order_relaxed) || !intake_.empty()) return;
+    if (!may_rest_.load(std::memory_order_relaxed)) return;
     const Lock lock(mutex_);
     rest();
 }

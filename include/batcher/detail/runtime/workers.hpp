@@ -43,7 +43,6 @@ private:
                 return thread.get_id() == std::this_thread::get_id();
             });
         for (auto& thread : threads_) inside ? thread.detach() : thread.join();
-        threads_.clear();
     }
 
     std::shared_ptr<asio::io_context> context_;
