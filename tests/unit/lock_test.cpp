@@ -1,4 +1,4 @@
-// What never happens while the Batcher's lock is held: the user's code, and the moving of items.
+// What never happens while the Batcher's lock is held: the user's code, and the moving of items; and what takes no lock.
 //
 // stats() takes that lock. So what calls it whenever it is moved or destroyed would block for ever if that
 // happened under the lock.
@@ -6,7 +6,9 @@
 #include "support.hpp"
 #include "watchdog.hpp"
 
+#include <batcher/detail/access.hpp>
 #include <functional>
+#include <future>
 
 using namespace test;
 
@@ -97,4 +99,50 @@ TEST_CASE("the caller that fills a batch moves no item but its own") {
     }
     settle(context);
     for (int i = 0; i < 8; ++i) CHECK(results[i] == i + 1);
+}
+
+TEST_CASE("callers get their results without the lock, as long as others wait") {
+    const Watchdog watchdog("handing results back while the lock is held");
+    aio::io_context context;
+    aio::io_context home;
+    batching::Batcher<int, int, ManualClock> batcher(context,
+                                                     [](std::vector<int> items) { return items; },
+                                                     {.max_batch_size = 2, .batch_timeout = 1h});
+    Reply<int> replies[3];
+    for (int i = 0; i < 3; ++i) {
+        batcher.async_process(i, aio::bind_executor(home, into(replies[i])));
+    }
+    settle(context);
+    {
+        const auto lock = batching::detail::Access::engine(batcher)->lock();
+        settle(home);
+    }
+    for (int i = 0; i < 2; ++i) CHECK(replies[i].value == i);
+    CHECK(replies[2].pending());
+}
+
+TEST_CASE("nobody holds the lock while he waits until a batch has moved its items") {
+    using batching::detail::Batch;
+    using batching::detail::BatchPhase;
+    const Watchdog watchdog("the lock, held while a batch loads,");
+    aio::io_context context;
+    batching::Batcher<int, int> batcher(context, [](std::vector<int> items) { return items; });
+    auto& engine = *batching::detail::Access::engine(batcher);
+    Batch batch;
+    batch.phase = BatchPhase::loading;
+    std::promise<void> asked;
+    int times = 0;
+    auto waiting = std::async(std::launch::async, [&] {
+        const auto lock = engine.lock_loaded([&]() -> Batch* {
+            if (++times == 1) asked.set_value();
+            return batch.phase == BatchPhase::loading ? &batch : nullptr;
+        });
+        return lock.owns_lock();
+    });
+    asked.get_future().wait();
+    batcher.stats();  // he waits, or is about to
+    batch.phase = BatchPhase::running;
+    batch.phase.notify_all();
+    CHECK(waiting.get());
+    CHECK(times == 2);
 }
