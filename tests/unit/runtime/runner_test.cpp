@@ -4,6 +4,8 @@
 #include <batcher/detail/runtime/runner.hpp>
 #include <cstddef>
 #include <deque>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -22,6 +24,9 @@ namespace {
 struct Log {
     std::vector<std::vector<int>> invoked;
     std::vector<std::size_t> stopped;  // the sizes of their calls then
+    std::size_t made = 0;
+    bool alive = true;                // the runner, and so the engine
+    std::function<void()> on_invoke;  // what else happens then
     std::deque<std::pair<batching::detail::ItemBatch<int, int>*, Done>> under_way;
 
     void answer_first() {
@@ -35,12 +40,18 @@ struct Log {
 class Keeping final : public batching::detail::ItemRunner<int, int> {
 public:
     explicit Keeping(Log& log) : log_(&log) {}
+    ~Keeping() override { log_->alive = false; }
 
+    std::unique_ptr<Batch> make_batch() noexcept override {
+        ++log_->made;
+        return ItemRunner::make_batch();
+    }
     bool never_blocks() const noexcept override { return true; }
     bool invoke(Batch& base, Done& done) noexcept override {
         auto& batch = of(base);
         log_->invoked.push_back(batch.items);
         log_->under_way.emplace_back(&batch, std::move(done));
+        if (log_->on_invoke) log_->on_invoke();
         return false;
     }
     void stop(Batch& batch) noexcept override { log_->stopped.push_back(batch.size); }
@@ -123,4 +134,54 @@ TEST_CASE("a Batcher that takes the place of one that has gone finds its callers
         settle(home);
         REQUIRE(reply.value == i);
     }
+}
+
+TEST_CASE("batches are used again: one after the other needs one, and as many at once as many",
+          "[runner]") {
+    aio::io_context context;
+    Log log;
+    const std::size_t at_once = GENERATE(std::size_t{1}, std::size_t{3});
+    auto batcher = keeping(context, log, {.max_batch_size = 1, .max_concurrent_batches = at_once});
+    for (int round = 0; round < 20; ++round) {
+        std::vector<Reply<int>> replies(at_once);
+        for (auto& reply : replies) batcher.async_process(round, into(reply));
+        while (!log.under_way.empty()) log.answer_first();
+        settle(context);
+        for (const auto& reply : replies) CHECK(reply.value == round);
+    }
+    CHECK(log.made == at_once);
+}
+
+TEST_CASE("a batch whose items find no room fails, and leaves nothing to call the function with",
+          "[runner]") {
+    Log log;
+    Keeping runner(log);
+    const auto batch = runner.make_batch();
+    batch->size = std::numeric_limits<std::size_t>::max();
+    batching::detail::Runner::Failures failures;
+    CHECK_FALSE(runner.load(*batch, failures));
+    CHECK(batch->error != nullptr);
+    CHECK(failures.empty());
+}
+
+TEST_CASE("an engine whose context goes while a batch ends lives until that has ended",
+          "[runner]") {
+    auto context = std::make_unique<aio::io_context>();
+    Log log;
+    std::optional batcher(keeping(*context, log, {.max_batch_size = 1}));
+    Reply<int> replies[2];
+    aio::cancellation_signal signal;
+    batcher->async_process(0, aio::bind_cancellation_slot(signal.slot(), into(replies[0])));
+    batcher->async_process(1, into(replies[1]));
+    signal.emit(aio::cancellation_type::terminal);
+    // The first batch, which nobody waits for, ends, and lets the second one start.
+    log.on_invoke = [&] {
+        context.reset();
+        batcher.reset();
+        log.under_way.clear();
+        CHECK(log.alive);
+    };
+    log.answer_first();
+    CHECK_FALSE(context);
+    CHECK_FALSE(log.alive);
 }
