@@ -34,6 +34,7 @@ const char* const blocking = "callers are threads that block";
 const char* const no_library = "no library";
 const char* const channel = "by hand: Asio channel and timer";
 const char* const promise = "by hand: promise and future";
+const char* const gathered_late = "no library, items gathered on the function's thread";
 const char* const post_an_item = "no library, one post per item";
 const char* const with_worker = "this library, with a worker";
 const char* const on_first = "this library, on the first thread";
@@ -76,6 +77,9 @@ std::vector<Contender> contenders_for(std::size_t callers, std::size_t batch,
 
     add(two_threads, no_library,
         callers_on_one_thread<FloorTwoThreads<HandBackBy::batch>, PlainCoroutines>);
+    add(two_threads, gathered_late,
+        callers_on_one_thread<FloorTwoThreads<HandBackBy::batch, GatherOn::functions_thread>,
+                              PlainCoroutines>);
     add(two_threads, post_an_item,
         callers_on_one_thread<FloorTwoThreads<HandBackBy::item>, PlainCoroutines>);
     add(two_threads, ours, callers_on_one_thread<BatcherWithWorker, PlainCoroutines>);
@@ -139,6 +143,8 @@ void judge(Budgets& budgets, const Results& results, std::size_t callers, std::s
                         ratio(awaitables, ours, no_library), 1.0);
         budgets.at_most(at + "two threads, times the floor", ratio(two_threads, ours, no_library),
                         1.3);
+        budgets.at_most(at + "two threads, times the floor that gathers on the function's thread",
+                        ratio(two_threads, ours, gathered_late), 1.3);
         budgets.at_least(at + "two threads, times faster than one post per item",
                          ratio(two_threads, post_an_item, ours), 4);
         budgets.at_most(at + "two producing threads, with a worker, times the floor",

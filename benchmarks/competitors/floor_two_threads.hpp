@@ -1,7 +1,9 @@
 // No library: callers on one thread, the batch function on another, no more than that.
 //
 // Callers push onto a lock-free stack; the push that fills a batch hands it to the other thread. Results
-// come back by one post for the whole batch, or, as is often seen, by one post for each item.
+// come back by one post for the whole batch, or, as is often seen, by one post for each item. The items are
+// gathered by the caller that fills the batch, whose thread has just written them; or by the function's
+// thread when it gets to the batch, as is needed where a caller may leave until then.
 #pragma once
 
 #include <asio.hpp>
@@ -18,8 +20,9 @@
 namespace bench {
 
 enum class HandBackBy { batch, item };
+enum class GatherOn { callers_thread, functions_thread };
 
-template <HandBackBy hand_back_by>
+template <HandBackBy hand_back_by, GatherOn gather_on = GatherOn::callers_thread>
 class FloorTwoThreads {
     struct Node {
         int input;
@@ -83,6 +86,14 @@ private:
     }
 
     void leave(typename Stack::Chain chain) {
+        if constexpr (gather_on == GatherOn::functions_thread) {
+            asio::post(worker_, [this, chain] { run(gather(chain)); });
+        } else {
+            asio::post(worker_, [this, batch = gather(chain)]() mutable { run(std::move(batch)); });
+        }
+    }
+
+    static std::unique_ptr<Batch> gather(typename Stack::Chain chain) {
         auto batch = std::make_unique<Batch>();
         batch->inputs.resize(chain.size);
         batch->nodes.resize(chain.size);
@@ -91,7 +102,7 @@ private:
             batch->inputs[i] = node->input;
             batch->nodes[i] = node;
         }
-        asio::post(worker_, [this, batch = std::move(batch)]() mutable { run(std::move(batch)); });
+        return batch;
     }
 
     void run(std::unique_ptr<Batch> batch) {
