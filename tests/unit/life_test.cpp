@@ -412,3 +412,32 @@ TEST_CASE("the values of a batch are destroyed when its callers get their result
     context.run();
     CHECK(reply.times == 1);
 }
+
+TEST_CASE("a result of whose caller has left is destroyed when the others get theirs") {
+    using Pointer = std::shared_ptr<int>;
+    const std::vector<Pointer> results{std::make_shared<int>(0), std::make_shared<int>(1)};
+    aio::io_context context;
+    aio::cancellation_signal signal;
+    Reply<Pointer> replies[2];
+    const auto check = [&](auto function) {
+        batching::Batcher<int, Pointer> batcher{context, function, {.max_batch_size = 2}};
+        batcher.async_process(0, aio::bind_cancellation_slot(signal.slot(), into(replies[0])));
+        batcher.async_process(1, into(replies[1]));
+        settle(context);
+        CHECK(replies[0].aborted());
+        CHECK(replies[1].value == results[1]);
+        CHECK(results[0].use_count() == 1);
+    };
+    SECTION("of values") {
+        check([&](const std::vector<int>&) {
+            signal.emit(aio::cancellation_type::terminal);
+            return results;
+        });
+    }
+    SECTION("of results one by one") {
+        check([&](const std::vector<int>&) {
+            signal.emit(aio::cancellation_type::terminal);
+            return std::vector<batching::Result<Pointer>>(results.begin(), results.end());
+        });
+    }
+}
