@@ -55,6 +55,8 @@ TEMPLATE_TEST_CASE("without a countdown any number may arrive", "[intake]", Pack
     for (Link& link : links) all &= push(intake, link);
     CHECK(all);
     CHECK(chain(intake.collect(0)).size() == links.size());
+    CHECK(push(intake, links[0]));
+    CHECK(intake.push(links[1], links[1], std::numeric_limits<std::size_t>::max()));
 }
 
 TEMPLATE_TEST_CASE("the arrival that would end the countdown is not taken, nor any after it",
