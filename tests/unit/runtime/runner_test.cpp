@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct Log {
     std::size_t made = 0;
     bool alive = true;                // the runner, and so the engine
     std::function<void()> on_invoke;  // what else happens then
+    bool answers_at_once = false;
     std::deque<std::pair<batching::detail::ItemBatch<int, int>*, Done>> under_way;
 
     void answer_first() {
@@ -50,6 +52,10 @@ public:
     bool invoke(Batch& base, Done& done) noexcept override {
         auto& batch = of(base);
         log_->invoked.push_back(batch.items);
+        if (log_->answers_at_once) {
+            batch.values = batch.items;
+            return true;
+        }
         log_->under_way.emplace_back(&batch, std::move(done));
         if (log_->on_invoke) log_->on_invoke();
         return false;
@@ -107,6 +113,19 @@ TEST_CASE("a runner that never blocks starts the batch inside the call that fill
     CHECK(replies[1].value == 2);
 }
 
+TEST_CASE("a runner that never blocks may have the answer at once", "[runner]") {
+    aio::io_context context;
+    Log log;
+    log.answers_at_once = true;
+    auto batcher = keeping(context, log, {.max_batch_size = 1});
+    Reply<int> reply;
+    batcher.async_process(1, into(reply));
+    CHECK(batcher.stats().completed == 1);
+    CHECK(reply.pending());  // posted
+    settle(context);
+    CHECK(reply.value == 1);
+}
+
 TEST_CASE("a batch that is never answered fails with operation_aborted when its answer is dropped",
           "[runner]") {
     aio::io_context context;
@@ -152,6 +171,21 @@ TEST_CASE("batches are used again: one after the other needs one, and as many at
     CHECK(log.made == at_once);
 }
 
+TEST_CASE("a batch is used again also when the last of its callers has thrown", "[runner]") {
+    aio::io_context context;
+    Log log;
+    auto batcher = keeping(context, log, {.max_batch_size = 1});
+    for (int round = 0; round < 5; ++round) {
+        batcher.async_process(1, [](std::exception_ptr, int) {
+            throw std::runtime_error("a handler's own mistake");
+        });
+        log.answer_first();
+        CHECK_THROWS_AS(context.poll(), std::runtime_error);
+        context.restart();
+    }
+    CHECK(log.made == 1);
+}
+
 TEST_CASE("a batch whose items find no room fails, and leaves nothing to call the function with",
           "[runner]") {
     Log log;
@@ -169,12 +203,22 @@ TEST_CASE("an engine whose context goes while a batch ends lives until that has 
     auto context = std::make_unique<aio::io_context>();
     Log log;
     std::optional batcher(keeping(*context, log, {.max_batch_size = 1}));
+    const bool has_thrown = GENERATE(false, true);
+    batcher->async_process(1, [&](std::exception_ptr, int) {
+        if (has_thrown) throw std::runtime_error("a handler's own mistake");
+    });
+    log.answer_first();
+    if (has_thrown) {
+        CHECK_THROWS_AS(context->poll(), std::runtime_error);
+    } else {
+        context->poll();
+    }
     Reply<int> replies[2];
     aio::cancellation_signal signal;
     batcher->async_process(0, aio::bind_cancellation_slot(signal.slot(), into(replies[0])));
     batcher->async_process(1, into(replies[1]));
     signal.emit(aio::cancellation_type::terminal);
-    // The first batch, which nobody waits for, ends, and lets the second one start.
+    // A batch that has been used before, and that nobody waits for now, ends, and lets the next one start.
     log.on_invoke = [&] {
         context.reset();
         batcher.reset();
@@ -184,4 +228,56 @@ TEST_CASE("an engine whose context goes while a batch ends lives until that has 
     log.answer_first();
     CHECK_FALSE(context);
     CHECK_FALSE(log.alive);
+}
+
+namespace {
+
+// A call that is not part of a request.
+struct PlainCall final : batching::detail::Item<int> {
+    explicit PlainCall(int item) : Item(item) {
+        ops = &batching::detail::call_ops<PlainCall, false>;
+        queued_at = {};
+    }
+    void resume() { ++resumed; }
+    void abandon() noexcept { ++abandoned; }
+
+    int resumed = 0;
+    int abandoned = 0;
+};
+
+// Never goes off, and does what a test wants when its context goes.
+struct NoTimer final : batching::detail::Timer {
+    explicit NoTimer(std::function<void()> f) : on_destroy(std::move(f)) {}
+    batching::detail::Time now() const noexcept override { return {}; }
+    void arm(batching::detail::Time, std::shared_ptr<batching::detail::Engine>) noexcept override {}
+    void expired(batching::detail::Time) noexcept override {}
+    void cancel() noexcept override {}
+    void destroy() noexcept override { on_destroy(); }
+
+    std::function<void()> on_destroy;
+};
+
+}  // namespace
+
+TEST_CASE("a call that comes while the context goes is abandoned like those before it",
+          "[runner]") {
+    auto context = std::make_unique<aio::io_context>();
+    Log log;
+    PlainCall calls[2] = {PlainCall(0), PlainCall(1)};
+    std::shared_ptr<batching::detail::Engine> engine;
+    const auto push = [&](PlainCall& call) {
+        call.state(batching::detail::CallState::queued);
+        if (!engine->push(call)) engine->submit(call);
+    };
+    engine = std::make_shared<batching::detail::Engine>(
+        batching::Options{.max_batch_size = 3, .batch_timeout = 1h}, std::make_unique<Keeping>(log),
+        std::make_unique<NoTimer>([&] { push(calls[1]); }), nullptr);
+    engine->open(context->get_executor());
+    push(calls[0]);
+    context.reset();
+    for (const auto& call : calls) {
+        CHECK(call.abandoned == 1);
+        CHECK(call.resumed == 0);
+    }
+    CHECK(log.invoked.empty());
 }
