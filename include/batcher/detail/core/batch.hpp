@@ -53,7 +53,7 @@ struct Batch {
     Time started{};
 
     // Of the engine:
-    std::list<Group> groups;                // at least one; used again
+    std::list<Group> groups;                // used again
     std::list<Group>::iterator last_group;  // of those
     std::size_t group_count = 0;            // the first so many are of its completed calls
     std::atomic<std::size_t> users{0};      // tasks and groups that still need it

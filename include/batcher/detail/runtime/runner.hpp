@@ -171,11 +171,7 @@ public:
 protected:
     template <class T>
     static std::unique_ptr<Batch> make_batch_as() noexcept {
-        return with_patience([] {
-            auto batch = std::make_unique<T>();
-            batch->groups.emplace_back();
-            return batch;
-        });
+        return with_patience([] { return std::make_unique<T>(); });
     }
 
     static ItemBatch<In, Out>& of(Batch& batch) noexcept {

@@ -15,7 +15,6 @@ public:
     explicit Workers(std::size_t n)
         : context_(std::make_shared<asio::io_context>(static_cast<int>(n))),
           work_(asio::make_work_guard(*context_)) {
-        threads_.reserve(n);
         try {
             while (threads_.size() < n) {
                 // The thread shares the context, in case it is the one that destroys the Batcher.
