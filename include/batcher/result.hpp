@@ -16,21 +16,21 @@
 
 #include <concepts>
 #include <exception>
+#include <optional>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace batching {
 
 template <class Out>
 class Result {
 public:
-    Result(Out value) : state_(std::in_place_index<0>, std::move(value)) {}
+    Result(Out value) : value_(std::move(value)) {}
 
     // Precondition: `error` is not null; throws std::invalid_argument otherwise.
-    Result(std::exception_ptr error) : state_(std::in_place_index<1>, std::move(error)) {
-        if (std::get<1>(state_) == nullptr) {
+    Result(std::exception_ptr error) : error_(std::move(error)) {
+        if (error_ == nullptr) {
             throw std::invalid_argument(
                 "a batching::Result needs a value or an exception, not null");
         }
@@ -38,34 +38,37 @@ public:
 
     // If you see an error here, it means that a Result was made from something else.
     template <class Wrong>
-        requires(!std::convertible_to<Wrong, Out> &&
-                 !std::convertible_to<Wrong, std::exception_ptr> &&
-                 !std::same_as<std::remove_cvref_t<Wrong>, Result>)
-    Result(Wrong&&) {
+        requires(!std::same_as<std::remove_cvref_t<Wrong>, Result> &&
+                 !std::convertible_to<Wrong, Out> &&
+                 !std::convertible_to<Wrong, std::exception_ptr>)
+    explicit(!std::derived_from<std::remove_cvref_t<Wrong>, std::exception>) Result(Wrong&&) {
         static_assert(sizeof(Wrong) == 0,
                       "a batching::Result is made from a value, or from a std::exception_ptr: "
                       "write std::make_exception_ptr(error)");
     }
 
-    bool has_value() const noexcept { return state_.index() == 0; }
+    bool has_value() const noexcept { return value_.has_value(); }
+
+    // NOLINTBEGIN(bugprone-unchecked-optional-access): without an error there is a value
 
     // The value; throws the exception if that is what it holds.
-    Out& value() & { return rethrow_error(), std::get<0>(state_); }
-    const Out& value() const& { return rethrow_error(), std::get<0>(state_); }
-    Out&& value() && { return rethrow_error(), std::get<0>(std::move(state_)); }
+    Out& value() & { return rethrow_error(), *value_; }
+    const Out& value() const& { return rethrow_error(), *value_; }
+    Out&& value() && { return rethrow_error(), *std::move(value_); }
+
+    // NOLINTEND(bugprone-unchecked-optional-access)
 
     // The exception, or null.
-    std::exception_ptr error() const noexcept {
-        const auto* error = std::get_if<1>(&state_);
-        return error != nullptr ? *error : nullptr;
-    }
+    std::exception_ptr error() const noexcept { return error_; }
 
 private:
     void rethrow_error() const {
-        if (const auto* error = std::get_if<1>(&state_)) std::rethrow_exception(*error);
+        if (error_) std::rethrow_exception(error_);
     }
 
-    std::variant<Out, std::exception_ptr> state_;
+    // One of them is set. (g++ 12 -O2 takes the strings of a variant for uninitialised, and warns where it is copied.)
+    std::optional<Out> value_;
+    std::exception_ptr error_;
 };
 
 // For batch functions whose items have no value but may fail: done, or an exception.

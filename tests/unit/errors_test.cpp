@@ -85,6 +85,14 @@ TEST_CASE("a Result needs a value or an exception") {
     CHECK_THROWS_AS(Result<int>(std::make_exception_ptr(1)).value(), int);
 }
 
+TEST_CASE("Results are made from a range, in parentheses or braces") {
+    const std::vector<std::string> values{"a", "b"};
+    const std::vector<batching::Result<std::string>> in_parentheses(values.begin(), values.end());
+    const std::vector<batching::Result<std::string>> in_braces{values.begin(), values.end()};
+    CHECK(in_parentheses.at(1).value() == "b");
+    CHECK(in_braces.at(1).value() == "b");
+}
+
 TEST_CASE("a Result<void> fails its caller alone, too") {
     batching::Batcher batcher{[](const std::vector<int>& items) {
         std::vector<Result<void>> results(items.size());
