@@ -14,52 +14,11 @@ namespace {
 
 using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 
-// An executor that does what another does, and whose copies hold a token.
-template <class Inner>
-class Holding {
-public:
-    Holding(Inner inner, std::shared_ptr<int> token) noexcept
-        : inner_(std::move(inner)), token_(std::move(token)) {}
-
-    template <class Property>
-        requires aio::can_query_v<const Inner&, Property>
-    decltype(auto) query(const Property& property) const {
-        return aio::query(inner_, property);
-    }
-    template <class Property>
-        requires aio::can_require_v<const Inner&, Property>
-    auto require(const Property& property) const {
-        auto inner = aio::require(inner_, property);
-        return Holding<decltype(inner)>(std::move(inner), token_);
-    }
-    template <class Property>
-        requires aio::can_prefer_v<const Inner&, Property>
-    auto prefer(const Property& property) const {
-        auto inner = aio::prefer(inner_, property);
-        return Holding<decltype(inner)>(std::move(inner), token_);
-    }
-    template <class Function>
-    void execute(Function function) const {
-        aio::post(inner_, std::move(function));
-    }
-    friend bool operator==(const Holding& a, const Holding& b) noexcept {
-        return a.inner_ == b.inner_ && a.token_ == b.token_;
-    }
-    friend bool operator!=(const Holding& a, const Holding& b) noexcept { return !(a == b); }
-
-private:
-    Inner inner_;
-    std::shared_ptr<int> token_;
-};
-
-// A context, and how many copies there are of the executors that it has given out.
 struct Home {
-    auto executor() {
-        return Holding<aio::io_context::executor_type>(context->get_executor(), token);
-    }
-    long copies() const { return token.use_count() - 1; }
+    auto executor() { return tracked(*context, track); }
+    long copies() const { return track.copies(); }
 
-    std::shared_ptr<int> token = std::make_shared<int>();
+    Track track;
     std::unique_ptr<aio::io_context> context = std::make_unique<aio::io_context>();
 };
 

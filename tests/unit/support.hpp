@@ -161,12 +161,15 @@ auto into(Reply<Out>& reply) {
 
 // ---- executors ---------------------------------------------------------------------------------------
 
-// Counts what was posted through a Tracked executor and knows what is running through it.
+// Counts what was posted through a Tracked executor and its copies, and knows what is running through it.
 struct Track {
     std::atomic<int> posts{0};
     inline static thread_local const Track* running = nullptr;
 
     bool here() const noexcept { return running == this; }
+    long copies() const noexcept { return token.use_count() - 1; }
+
+    std::shared_ptr<int> token = std::make_shared<int>();  // each copy has one
 };
 
 // An executor that does what another does, and keeps a Track of it.
@@ -216,6 +219,7 @@ public:
 private:
     Inner inner_;
     Track* track_;
+    std::shared_ptr<int> token_ = track_->token;
 };
 
 inline auto tracked(aio::io_context& context, Track& track) {
