@@ -271,7 +271,11 @@ TEST_CASE("a call that comes while the context goes is abandoned like those befo
     };
     engine = std::make_shared<batching::detail::Engine>(
         batching::Options{.max_batch_size = 3, .batch_timeout = 1h}, std::make_unique<Keeping>(log),
-        std::make_unique<NoTimer>([&] { push(calls[1]); }), nullptr);
+        std::make_unique<NoTimer>([&] {
+            // Once: newer Asio (1.30.2) tells its services twice that the context goes.
+            if (calls[1].state() == batching::detail::CallState::created) push(calls[1]);
+        }),
+        nullptr);
     engine->open(context->get_executor());
     push(calls[0]);
     context.reset();
