@@ -37,6 +37,7 @@ const char* const promise = "by hand: promise and future";
 const char* const gathered_late = "no library, items gathered on the function's thread";
 const char* const post_an_item = "no library, one post per item";
 const char* const with_worker = "this library, with a worker";
+const char* const run_on_first = "no library, batches run on the first thread";
 const char* const on_first = "this library, on the first thread";
 const char* const ours = "this library";
 const char* const in_place = "no library, full batches run in place";
@@ -97,7 +98,9 @@ std::vector<Contender> contenders_for(std::size_t callers, std::size_t batch,
             return callers_on_several_threads<typename decltype(type)::type>(load, 2);
         };
     };
-    add(two_producers, no_library, on_two(std::type_identity<FloorProducers>()));
+    add(two_producers, no_library, on_two(std::type_identity<FloorProducers<>>()));
+    add(two_producers, run_on_first,
+        on_two(std::type_identity<FloorProducers<RunOn::first_thread>>()));
     add(two_producers, with_worker, on_two(std::type_identity<BatcherWithWorkerForProducers>()));
     add(two_producers, on_first, on_two(std::type_identity<BatcherOnContextForProducers>()));
 
@@ -151,6 +154,8 @@ void judge(Budgets& budgets, const Results& results, std::size_t callers, std::s
                         ratio(two_producers, with_worker, no_library), 1.5);
         budgets.at_most(at + "two producing threads, on the first, times the floor",
                         ratio(two_producers, on_first, no_library), 1.5);
+        budgets.at_most(at + "two producing threads, on the first, times the floor that runs there",
+                        ratio(two_producers, on_first, run_on_first), 1.5);
         budgets.at_most(at + "callers on 32 io_contexts, times those on one (plain coroutines)",
                         ratio(many_contexts, contexts_32, one_context), 1.5);
         budgets.at_most(at + "callers on 32 io_contexts, times those on one (asio::awaitable)",

@@ -76,7 +76,7 @@ std::vector<Arrangement> arrangements() {
         {"one_post_per_item",
          callers_on_one_thread<FloorTwoThreads<HandBackBy::item>, PlainCoroutines>},
         {"batcher_with_worker", callers_on_one_thread<BatcherWithWorker, PlainCoroutines>},
-        {"floor_two_producers", two(std::type_identity<FloorProducers>())},
+        {"floor_two_producers", two(std::type_identity<FloorProducers<>>())},
         {"batcher_two_producers", two(std::type_identity<BatcherWithWorkerForProducers>())},
         {"batcher_blocking", callers_that_block<BlockingBatcher>, 64},
         {"promise_future", callers_that_block<PromiseFuture>, 64},

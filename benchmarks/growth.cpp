@@ -228,7 +228,7 @@ void measure_producers(const Settings& settings) {
         sheet.measure(fmt::format("Cost of an item: {} producing threads on {} processors", threads,
                                   std::thread::hardware_concurrency()),
                       {std::to_string(threads)},
-                      {contender("no library", std::type_identity<FloorProducers>()),
+                      {contender("no library", std::type_identity<FloorProducers<>>()),
                        contender(ours_worker, std::type_identity<BatcherWithWorkerForProducers>()),
                        contender("this library, on the first thread",
                                  std::type_identity<BatcherOnContextForProducers>())});

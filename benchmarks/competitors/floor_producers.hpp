@@ -1,5 +1,6 @@
-// No library: callers on several threads, each with an io_context. Whoever fills a batch runs it, resumes
-// its own callers in place, and those of each other thread by one post.
+// No library: callers on several threads, each with an io_context. A batch is run by whoever fills it; or on the
+// first of those threads, where a function has a thread of its own. Callers of the thread that runs it are resumed
+// in place, those of each other thread by one post.
 #pragma once
 
 #include <asio.hpp>
@@ -16,6 +17,9 @@
 
 namespace bench {
 
+enum class RunOn { filling_thread, first_thread };
+
+template <RunOn run_on = RunOn::filling_thread>
 class FloorProducers {
     struct Node {
         int input;
@@ -80,7 +84,7 @@ private:
     void add(Node& node) {
         const std::size_t home = node.home;
         const auto pushed = stack_.push(node, rules_.max_batch_size);
-        if (pushed.full.size > 0) return run(pushed.full, home);
+        if (pushed.full.size > 0) return leave(pushed.full, home);
         if (pushed.waiting == 1) oldest_came();
     }
 
@@ -101,6 +105,14 @@ private:
     }
 
     Clock::time_point due() const { return oldest_since_.load() + rules_.batch_timeout; }
+
+    void leave(typename Stack::Chain chain, std::size_t here) {
+        if constexpr (run_on == RunOn::first_thread) {
+            asio::post(contexts_[0], [this, chain] { run(chain, 0); });
+        } else {
+            run(chain, here);
+        }
+    }
 
     void run(typename Stack::Chain chain, std::size_t here) {
         Thread& thread = threads_[here];
