@@ -12,8 +12,10 @@
 #include <batcher/batcher.hpp>
 #include <batcher/distribution.hpp>
 #include <batcher/error.hpp>
+#include <batcher/isolate_failures.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>
+#include <batcher/pad_to.hpp>
 #include <batcher/replicas.hpp>
 #include <batcher/result.hpp>
 #include <batcher/stats.hpp>

@@ -252,13 +252,11 @@ private:
     }
 
     template <class F>
-    static void complete(Options& options, const F&) {
+    static void complete(Options& options, const F& function) {
+        if constexpr (detail::is_replicas<F>) options.max_concurrent_batches = function.size();
         detail::check(options);
-    }
-    template <class F>
-    static void complete(Options& options, const Replicas<F>& replicas) {
-        options.max_concurrent_batches = replicas.size();
-        detail::check(options);
+        using detail::check_function;
+        check_function(function, options);
     }
 
     template <class F>

@@ -20,6 +20,12 @@
 
 namespace batching {
 
+namespace detail {
+// What a batch function demands of the options of its Batcher; throws std::invalid_argument. Most demand nothing.
+template <class F>
+void check_function(const F&, const Options&) {}
+}  // namespace detail
+
 template <class F>
 class Replicas {
 public:
@@ -33,9 +39,21 @@ public:
     std::size_t size() const noexcept { return replicas_.size(); }
     F& operator[](std::size_t i) noexcept { return replicas_[i]; }
 
+    friend void check_function(const Replicas& replicas, const Options& options) {
+        using detail::check_function;
+        for (const F& replica : replicas.replicas_) check_function(replica, options);
+    }
+
 private:
     std::vector<F> replicas_;
 };
+
+namespace detail {
+template <class F>
+inline constexpr bool is_replicas = false;
+template <class F>
+inline constexpr bool is_replicas<Replicas<F>> = true;
+}  // namespace detail
 
 template <std::invocable<std::size_t> Make>
 auto replicas(std::size_t n, Make make) {

@@ -1,14 +1,12 @@
 // Runner: how a batch runs, as far as that depends on the types of its items and results.
 #pragma once
 
-#include <fmt/core.h>
-
 #include <batcher/batch_function.hpp>
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/core/batch.hpp>
 #include <batcher/detail/core/pool.hpp>
+#include <batcher/detail/result_count.hpp>
 #include <batcher/detail/runtime/patience.hpp>
-#include <batcher/error.hpp>
 #include <batcher/replicas.hpp>
 #include <concepts>
 #include <cstddef>
@@ -42,12 +40,7 @@ struct ItemBatch : Batch {
     // Of `count` items, which the function may have moved away.
     template <class Many>
     void hold(std::size_t count, Many many) {
-        if (many.size() != count) {
-            throw Error(
-                errc::result_count_mismatch,
-                fmt::format("the batch function returned {} result{} for {} item{}", many.size(),
-                            many.size() == 1 ? "" : "s", count, count == 1 ? "" : "s"));
-        }
+        if (many.size() != count) throw result_count_mismatch(many.size(), count);
         if constexpr (std::same_as<Many, decltype(results)>) {
             results = std::move(many);
         } else {
@@ -178,11 +171,6 @@ protected:
         return static_cast<ItemBatch<In, Out>&>(batch);
     }
 };
-
-template <class F>
-inline constexpr bool is_replicas = false;
-template <class F>
-inline constexpr bool is_replicas<Replicas<F>> = true;
 
 template <class F, class In, class Out>
 class FunctionRunner final : public ItemRunner<In, Out> {
