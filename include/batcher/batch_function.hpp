@@ -26,10 +26,10 @@
 
 namespace batching {
 
+namespace detail {
+
 template <class F>
 class Replicas;
-
-namespace detail {
 
 // ---- the result of a batch function ---------------------------------------------------------------
 
@@ -266,7 +266,8 @@ consteval void check_batch_function() {
 
 }  // namespace detail
 
-// A function that Batcher<In, Out> can wrap.
+// A function that Batcher<In, Out> can wrap: it takes a std::vector<In> or a std::span of them, and returns a
+// std::vector<Out>, one result per item.
 template <class F, class In, class Out>
 concept BatchFunction = detail::is_batch_function<F, In, Out>();
 

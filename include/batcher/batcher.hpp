@@ -1,11 +1,4 @@
-// Batcher: a function over many items, called one item at a time.
-//
-//     std::vector<double> add(std::vector<Params> batch);       // far cheaper per item for many
-//
-//     batching::Batcher batcher{add, {.max_batch_size = 64, .batch_timeout = 2ms}};
-//     double y = co_await batcher.process(item);                // in every request's own coroutine
-//
-// Concurrent callers are parked until a batch leaves; each then gets its own result, or its own error.
+// Batcher: when batches leave, and what happens to its callers.
 //
 // The life of an item:
 //
@@ -13,47 +6,45 @@
 //      process(item)    awaited, started    a batch is formed   the function        the caller resumes
 //                       or got                                  has returned
 //
-// When a batch leaves. Items wait in arrival order. A batch is formed when a slot is free and either
-// max_batch_size items wait, or the oldest has waited batch_timeout, or flush(), close() or drain() was
-// called; it takes the oldest items, up to max_batch_size. It is formed at the last moment: when the
-// executor gets to it, so that it is as large as it can be, and the place of an item that is cancelled
-// before that is refilled. While all slots are busy the queue just grows. Nothing ever polls.
+// When a batch leaves. Items wait in arrival order. A batch is formed when a slot is free and either max_batch_size
+// items wait, or the oldest has waited batch_timeout, or flush(), close() or drain() was called; it takes the oldest
+// items, up to max_batch_size. It is formed at the last moment: when the executor gets to it, so that it is as large as
+// it can be, and the place of an item that is cancelled before that is refilled. While all slots are busy the queue
+// just grows. Nothing ever polls.
 //
-// How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment. Only
-// calls that are made by callers which one batch has just resumed, one after the other, share a reading: at
-// most 32 of them, of a twentieth of batch_timeout (at least 5 us, at most 50). Should they suddenly be slow,
-// a batch may leave early by that time, once; none leaves late for it. Timers are the executor's, with their
-// usual lateness (50 us or so).
+// How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment. Only calls
+// that are made by callers which one batch has just resumed, one after the other, share a reading: at most 32 of them,
+// of a twentieth of batch_timeout (at least 5 us, at most 50). Should they suddenly be slow, a batch may leave early by
+// that time, once; none leaves late for it. Timers are the executor's, with their usual lateness (50 us or so).
 //
-// Threads. All members may be called from any thread at the same time. Without an executor the Batcher
-// owns max_concurrent_batches worker threads; with one it starts none, and the function and the timer
-// run there. Submission takes no lock but for the item that arms the timer and the one that fills a
-// batch, and never waits for a running batch. (Where a caller resumes, and cancellation: operation.hpp.)
+// Threads. All members may be called from any thread at the same time. Without an executor the Batcher owns
+// max_concurrent_batches worker threads; with one it starts none, and the function and the timer run there. Submission
+// takes no lock but for the item that arms the timer and the one that fills a batch, and never waits for a running
+// batch. (Where a caller resumes, and cancellation: operation.hpp.)
 //
-// Destruction. close() and cancel() in one step: what waits fails with operation_aborted and never runs;
-// batches that run finish, and their callers get their results. A Batcher that owns workers waits for those
-// batches, also for one that never returns, and for callers that resume on a worker, but not for other
-// callers' executors; one on an executor does not block. It may be destroyed anywhere, also inside its own
-// batch function or by a caller it resumed; if that is on one of its own workers, it does not wait, and
-// they end when they are done. A batch function must not outlive what it refers to, then.
+// Destruction. close() and cancel() in one step: what waits fails with operation_aborted and never runs; batches that
+// run finish, and their callers get their results. A Batcher that owns workers waits for those batches, also for one
+// that never returns, and for callers that resume on a worker, but not for other callers' executors; one on an executor
+// does not block. It may be destroyed anywhere, also inside its own batch function or by a caller it resumed; if that
+// is on one of its own workers, it does not wait, and they end when they are done. A batch function must not outlive
+// what it refers to, then.
 //
-// Execution contexts that go first. If it is the Batcher's own, all that waits is destroyed uncalled (a
-// blocked get() fails with operation_aborted); the Batcher can then only be destroyed. If it is that of
-// callers, they are destroyed uncalled, whether their items wait or run; the others go on. An
-// asynchronous function that is destroyed before its end on its own fails its batch with
-// operation_aborted. (An executor that cannot be asked never to block, as any_completion_executor, is not
-// watched: its context has to outlive the call.)
+// Execution contexts that go first. If it is the Batcher's own, all that waits is destroyed uncalled (a blocked get()
+// fails with operation_aborted); the Batcher can then only be destroyed. If it is that of callers, they are destroyed
+// uncalled, whether their items wait or run; the others go on. An asynchronous function that is destroyed before its
+// end on its own fails its batch with operation_aborted. (An executor that cannot be asked never to block, as
+// any_completion_executor, is not watched: its context has to outlive the call.)
 #pragma once
 
 #include <batcher/batch_function.hpp>
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/fields.hpp>
+#include <batcher/detail/items.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/workers.hpp>
 #include <batcher/detail/waiters/request.hpp>
-#include <batcher/items.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>
 #include <batcher/outlives.hpp>
@@ -73,6 +64,14 @@ namespace detail {
 struct Access;
 }
 
+// A function over many items, called one item at a time. Concurrent callers are parked until a batch leaves; each then
+// gets its own result, or its own error.
+//
+//     std::vector<double> add(std::vector<Params> batch);       // far cheaper per item for many
+//
+//     batching::Batcher batcher{add, {.max_batch_size = 64, .batch_timeout = 2ms}};
+//     double y = co_await batcher.process(item);                // in every request's own coroutine
+//
 // `Clock` meets the standard's Clock requirements; times are waited for through asio::wait_traits<Clock>.
 template <class In, class Out, class Clock = std::chrono::steady_clock>
 class Batcher {
@@ -140,28 +139,30 @@ public:
 
     // ---- calling it -----------------------------------------------------------------------------------
 
-    // One item. Nothing is queued until the operation is awaited, started or got (operation.hpp). A call that
-    // is refused leaves the item in the operation: see Operation::item().
-    //
-    // An aggregate in co_await goes without its name, process({"a", 3}): g++ 12 frees process(Item{"a", 3}) twice.
-    // Complexity: O(1); no allocation when awaited in a coroutine on an io_context, asio::awaitable included,
-    // on however many of them.
+    // One item: co_await batcher.process(item) gives its result, as batcher.process(item).get() does on a plain thread.
+    // Nothing is queued until the operation is awaited, started or got. A call that is refused leaves the item in the
+    // operation: see Operation::item(). Complexity: O(1); no allocation when awaited in a coroutine on an io_context,
+    // asio::awaitable included, on however many of them.
     process_type process(const In& item)
         requires(std::copy_constructible<In> && !std::is_aggregate_v<In>)
     {
         return {engine(), In(item)};
     }
+    // One item, moved: co_await batcher.process(std::move(item)), or .get() on a plain thread.
     process_type process(In&& item)
         requires(!std::is_aggregate_v<In>)
     {
         return {engine(), std::move(item)};
     }
+    // One item that is an aggregate. In co_await it goes without its name, process({"a", 3}): g++ 12 frees
+    // process(Item{"a", 3}) twice.
     template <class T = In>
         requires(std::is_aggregate_v<In> && std::same_as<std::remove_cvref_t<T>, In> &&
                  std::constructible_from<In, T>)
     process_type process(T&& item) {
         return {engine(), In(std::forward<T>(item))};
     }
+    // One item that is an aggregate, from its fields: co_await batcher.process({"a", 3}).
     process_type process(detail::Fields<In> fields)
         requires(std::is_aggregate_v<In>)
     {
@@ -169,10 +170,10 @@ public:
     }
 
     // If you see an error here, the argument of process() is not one of this Batcher's items.
-    template <class Wrong>
-        requires(!std::convertible_to<Wrong, In>)
-    process_type process(Wrong&&) {
-        constexpr bool is_item = std::same_as<std::remove_cvref_t<Wrong>, In>;
+    template <class NoItem>
+        requires(!std::convertible_to<NoItem, In>)
+    process_type process(NoItem&&) {
+        constexpr bool is_item = std::same_as<std::remove_cvref_t<NoItem>, In>;
         static_assert(is_item,
                       "process() takes one item of this Batcher: its argument is not, and does not "
                       "convert to, the Batcher's In");
@@ -183,33 +184,35 @@ public:
                       "process() queues an item: it cannot be called on a const Batcher");
     }
 
-    // Completion: void(std::exception_ptr, Out), with the variations that operation.hpp tells.
+    // One item, for callbacks, futures and any other Asio token: async_process(item, [](std::exception_ptr, Out) {}).
+    // If Out is void the callback takes the std::exception_ptr alone. See Operation::signature.
     template <class Token>
     auto async_process(In item, Token&& token) {
         return detail::start(process(std::move(item)), std::forward<Token>(token));
     }
-    template <std::convertible_to<In> T, class Token>  // refers to something: outlives.hpp
-    auto async_process(Outlives<T> item, Token&& token) {
+    // One item that refers to something, which outlives the call: see batching::outlives().
+    template <std::convertible_to<In> T, class Token>
+    auto async_process(detail::Outlives<T> item, Token&& token) {
         return process(std::move(item.item)).start(std::forward<Token>(token));
     }
 
-    // Many items at once: queued together, batched with everybody else's, one completion when all are
-    // done, with the results in the order of the items. Accepted or refused as a whole; if some of them
-    // fail, the error is that of the first such item. An empty vector gives an empty vector. Cancelling
-    // it cancels each item; `total` only if none of them runs yet. Complexity: O(n), O(1) allocations.
-    //
-    //     co_await batcher.process_many(items);        // a std::vector<In>
-    //     co_await batcher.process_many({1, 2, 3});
+    // Many items at once, `std::vector<double> ys = co_await batcher.process_many(items)`: queued together, batched
+    // with everybody else's, one completion when all are done, with the results in the order of the items. Accepted or
+    // refused as a whole; if some of them fail, the error is that of the first such item. An empty vector gives an
+    // empty vector. Cancelling it cancels each item; `total` only if none of them runs yet. Complexity: O(n), O(1)
+    // allocations.
     template <class Vector = std::vector<In>>
         requires std::same_as<Vector, std::vector<In>>
     process_many_type process_many(Vector items) {
         return {engine(), std::move(items)};
     }
-    process_many_type process_many(Items<In> items) {
+    // Many items at once, in braces: co_await batcher.process_many({1, 2, 3}).
+    process_many_type process_many(detail::Items<In> items) {
         return {engine(), std::move(items).vector()};
     }
 
-    // Completion: void(std::exception_ptr, std::vector<Out>); void(std::exception_ptr) if Out is void.
+    // Many items at once, for any completion token: void(std::exception_ptr, std::vector<Out>), or
+    // void(std::exception_ptr) if Out is void.
     template <class Token>
     auto async_process_many(std::vector<In> items, Token&& token) {
         return detail::start(process_many(std::move(items)), std::forward<Token>(token));
@@ -231,13 +234,13 @@ public:
     // before. May be called often. Cancellation: any type ends the wait; the Batcher stays closed.
     drain_type drain() { return {engine(), {}}; }
 
-    // Completion: void(std::exception_ptr).
+    // drain() for any completion token: void(std::exception_ptr).
     template <class Token>
     auto async_drain(Token&& token) {
         return detail::start(drain(), std::forward<Token>(token));
     }
 
-    // A snapshot (stats.hpp). Takes the Batcher's lock for about a microsecond.
+    // A snapshot of its figures. Takes the Batcher's lock for about a microsecond.
     Stats stats() const { return engine().stats(); }
 
     // The executor that the batch function runs on.

@@ -1,4 +1,4 @@
-// Codec<T>: how a value becomes bytes and comes back, and what its type is called on the wire.
+// Codec<T>: values as bytes.
 //
 // Built in, and readable from any language:
 //
@@ -38,10 +38,12 @@
 
 namespace batching {
 
+// How a value becomes bytes and comes back, and what its type is called on the wire. There is one for protobuf
+// messages and for what MessagePack can hold; specialise it for a type of your own.
 template <class T>
 struct Codec {};
 
-// A type that has a codec.
+// A type that has a codec: it can be an item, or a result, of a remote call.
 template <class T>
 concept Encodable = requires(const T& value, std::string& out, std::string_view bytes) {
     { Codec<T>::schema() } -> std::convertible_to<std::string>;
@@ -69,6 +71,7 @@ concept ProtobufMessage =
 
 }  // namespace detail
 
+// Of a protobuf message: as protobuf, named by the message's full name.
 template <detail::ProtobufMessage T>
 struct Codec<T> {
     static std::string schema() { return T().GetTypeName(); }
@@ -90,6 +93,7 @@ struct Codec<T> {
     }
 };
 
+// Of what MessagePack can hold: as MessagePack, named by its shape.
 template <class T>
     requires(!detail::ProtobufMessage<T> && detail::Packable<T>)
 struct Codec<T> {

@@ -1,7 +1,4 @@
-// Distribution<T>: how often which values were seen, as a histogram of fixed size.
-//
-//     auto stats = batcher.stats();
-//     fmt::print("p99 of the wait: {}\n", stats.wait_time.quantile(0.99));
+// Distribution<T>: a histogram of fixed size.
 //
 // T is std::size_t (batch sizes) or a std::chrono duration (times). Values up to 64 (items or
 // nanoseconds) are exact; above, a quantile is up to 1/32 too high, never below the smallest nor above
@@ -21,6 +18,9 @@
 
 namespace batching {
 
+// How often which values were seen, batch sizes or times.
+//
+//     fmt::print("p99 of the wait: {}\n", batcher.stats().wait_time.quantile(0.99));
 template <class T>
 class Distribution {
     static constexpr bool is_time = !std::is_arithmetic_v<T>;
@@ -38,9 +38,10 @@ public:
         largest_ = std::max(largest_, v);
     }
 
+    // How many values were seen.
     std::uint64_t count() const noexcept { return count_; }
 
-    // Of all values, 0 when nothing was recorded: what a monitoring system takes rates of.
+    // The sum of all values, 0 when nothing was recorded: what a monitoring system takes rates of.
     mean_type sum() const noexcept {
         if constexpr (is_time) {
             return T(static_cast<typename T::rep>(sum_));
@@ -49,7 +50,7 @@ public:
         }
     }
 
-    // 0 when nothing was recorded.
+    // The mean of all values, 0 when nothing was recorded.
     mean_type mean() const noexcept {
         const double mean = count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_);
         if constexpr (is_time) {

@@ -1,10 +1,4 @@
-// What can go wrong in the library itself, as one exception type and one enum.
-//
-//     try {
-//         double y = co_await batcher.process(item);
-//     } catch (const batching::Error& error) {
-//         if (error.code() == batching::errc::overloaded) ...   // error.what() is a whole sentence
-//     }
+// Error and errc: what can go wrong in the library itself, as one exception type and one enum.
 //
 // An exception thrown by the batch function reaches its callers as it is, not as an Error. A cancelled
 // call fails with asio::error::operation_aborted, as every Asio operation does.
@@ -26,6 +20,7 @@
 
 namespace batching {
 
+// Why a call failed, if it is the library that says so: what Error::code() is compared with.
 enum class errc {           // NOLINT(performance-enum-size): an int, as all error codes
     overloaded = 1,         // as many items wait as may, here or over there
     closed,                 // called after close() or drain()
@@ -42,6 +37,7 @@ enum class errc {           // NOLINT(performance-enum-size): an int, as all err
     deadlock             // get() on a thread that the batch function needs
 };
 
+// The category of errc, "batching".
 inline const std::error_category& error_category() noexcept {
     struct Category final : std::error_category {
         const char* name() const noexcept override { return "batching"; }
@@ -87,11 +83,14 @@ inline const std::error_category& error_category() noexcept {
     return kept.category;
 }
 
+// An errc as the standard's error_code, which compares with it.
 inline std::error_code make_error_code(errc value) noexcept {
     return {static_cast<int>(value), error_category()};
 }
 
 // An error of the library: code() compares with errc, what() is a whole sentence with the figures in it.
+//
+//     catch (const batching::Error& error) { if (error.code() == batching::errc::overloaded) ... }
 class Error : public std::system_error {
 public:
     Error(errc code, std::string sentence)

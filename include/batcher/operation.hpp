@@ -1,10 +1,4 @@
-// Operation: what process(), process_many() and drain() return. It does nothing until it is used, in one
-// of these ways, once:
-//
-//     double y = co_await batcher.process(item);                // in any coroutine
-//     double y = co_await batcher.process(item).resume_on(ex);  // the same, resumed on `ex`
-//     double y = batcher.process(item).get();                   // blocks a plain thread
-//     batcher.process(item)(token);                             // as async_process(item, token)
+// Operation: a call that has not begun, and how it is awaited, got or started.
 //
 // Lifetime: the Batcher must still exist when the operation is started. Afterwards it may be destroyed;
 // see batcher.hpp. A started call that is suspended in a coroutine frame may be destroyed with the frame
@@ -35,6 +29,9 @@
 
 namespace batching {
 
+template <class Request>
+class Operation;
+
 namespace detail {
 
 // Stands for the value in a callback of (error_code, value).
@@ -53,8 +50,6 @@ inline constexpr bool is_use_awaitable = false;
 template <class Executor>
 inline constexpr bool is_use_awaitable<asio::use_awaitable_t<Executor>> = true;
 
-}  // namespace detail
-
 // An operation whose coroutine resumes where resume_on() said. Movable until it is awaited.
 template <class Request>
 class [[nodiscard("co_await it")]] ResumeOn {
@@ -63,30 +58,40 @@ public:
     ResumeOn& operator=(ResumeOn&&) = delete;
 
     // `co_await` in any coroutine but asio::awaitable, which has an executor of its own.
-    detail::FrameAwaiter<Request> operator co_await() && noexcept {
-        return detail::FrameAwaiter<Request>(waiter_);
-    }
+    FrameAwaiter<Request> operator co_await() && noexcept { return FrameAwaiter<Request>(waiter_); }
     template <class R = Request>
-    detail::FrameAwaiter<R> operator co_await() & {
-        detail::refuse_second_await<R>();
-        return detail::FrameAwaiter<R>(waiter_);
+    FrameAwaiter<R> operator co_await() & {
+        refuse_second_await<R>();
+        return FrameAwaiter<R>(waiter_);
     }
 
 private:
     template <class R>
-    friend class Operation;
+    friend class batching::Operation;
 
-    ResumeOn(detail::Engine& engine, typename Request::payload_type&& payload)
+    ResumeOn(Engine& engine, typename Request::payload_type&& payload)
         : waiter_(engine, std::move(payload)) {}
 
-    detail::AwaitableWaiter<Request> waiter_;
+    AwaitableWaiter<Request> waiter_;
 };
 
+}  // namespace detail
+
+// What process(), process_many() and drain() return. It does nothing until it is used, in one of these ways, once:
+//
+//     double y = co_await batcher.process(item);                // in any coroutine
+//     double y = co_await batcher.process(item).resume_on(ex);  // the same, resumed on `ex`
+//     double y = batcher.process(item).get();                   // blocks a plain thread
+//     batcher.process(item)(token);                             // as async_process(item, token)
 template <class Request>
 class [[nodiscard("co_await it, or call .get()")]] Operation
-    : public ResumeOn<Request>,
+    : public detail::ResumeOn<Request>,
       public asio::awaitable<detail::OperationTag<Request>, asio::any_io_executor> {
     using Hook = asio::awaitable<detail::OperationTag<Request>, asio::any_io_executor>;
+    using Base = detail::ResumeOn<Request>;
+    using Hook::await_ready;  // only for Asio, which takes it as its Hook
+    using Hook::await_resume;
+    using Hook::await_suspend;
 
 public:
     using value_type = typename Request::value_type;
@@ -96,7 +101,7 @@ public:
 
     Operation(Operation&& other) noexcept(
         std::is_nothrow_move_constructible_v<typename Request::payload_type>)
-        : ResumeOn<Request>(std::move(other)), Hook(this->waiter_) {}
+        : Base(std::move(other)), Hook(this->waiter_) {}
     Operation& operator=(Operation&&) = delete;
 
     // Waits in the caller's coroutine frame; nothing is allocated. The coroutine resumes on its promise's
@@ -104,14 +109,14 @@ public:
     // asio::awaitable resumes on its own executor, and its cancellation applies; it is one with Asio's
     // default executor type (in others: co_await async_process(item, asio::use_awaitable_t<Executor>())).
     // Errors are thrown.
-    using ResumeOn<Request>::operator co_await;
+    using Base::operator co_await;
 
-    // The same, resuming on `executor`: any that converts to any_io_executor. The wait counts as no work
+    // To be awaited, and resumed on `executor`: any that converts to any_io_executor. The wait counts as no work
     // there: it does not keep a run() of that context from returning. Allocates if it is not that of an
     // io_context or of the Batcher. The result is this operation itself.
     template <class Executor>
         requires std::convertible_to<Executor, asio::any_io_executor>
-    ResumeOn<Request>&& resume_on(const Executor& executor) && {
+    detail::ResumeOn<Request>&& resume_on(const Executor& executor) && {
         this->waiter_.resume_on(executor);
         return std::move(*this);
     }
@@ -187,7 +192,7 @@ private:
     };
 
     Operation(detail::Engine& engine, typename Request::payload_type&& payload)
-        : ResumeOn<Request>(engine, std::move(payload)), Hook(this->waiter_) {}
+        : Base(engine, std::move(payload)), Hook(this->waiter_) {}
 
     template <class Token>
     auto start(Token&& token) && {
@@ -198,10 +203,8 @@ private:
     detail::Engine& engine() const noexcept { return this->waiter_.engine(); }
 };
 
-// `process(item) || timer.async_wait(asio::use_awaitable)`, and &&, in asio::awaitable, for those who say
-// `using namespace asio::experimental::awaitable_operators`. Asio's operators would take an operation for
-// the awaitable that it derives from, and fail; these are better matches, and hand on a true one.
 namespace detail {
+
 // async_process() and the like. If you see an error here, it means that their last argument cannot be told.
 template <class Request, class Token>
 auto start(Operation<Request>&& operation, Token&& token) {
@@ -216,42 +219,46 @@ auto start(Operation<Request>&& operation, Token&& token) {
     if constexpr (fits) return std::move(operation)(std::forward<Token>(token));
 }
 
+// `process(item) || timer.async_wait(asio::use_awaitable)`, and &&, in asio::awaitable, for those who say
+// `using namespace asio::experimental::awaitable_operators`. Asio's operators would take an operation for
+// the awaitable that it derives from, and fail; these are better matches, and hand on a true one. (They are
+// found here by the operation's Request.)
 template <class Request>
 auto as_awaitable(Operation<Request>&& operation) {
     return std::move(operation)(asio::use_awaitable);
 }
-}  // namespace detail
 
 template <class Request, class T>
 auto operator||(Operation<Request>&& a, asio::awaitable<T>&& b) {
     using asio::experimental::awaitable_operators::operator||;
-    return detail::as_awaitable(std::move(a)) || std::move(b);
+    return as_awaitable(std::move(a)) || std::move(b);
 }
 template <class T, class Request>
 auto operator||(asio::awaitable<T>&& a, Operation<Request>&& b) {
     using asio::experimental::awaitable_operators::operator||;
-    return std::move(a) || detail::as_awaitable(std::move(b));
+    return std::move(a) || as_awaitable(std::move(b));
 }
 template <class A, class B>
 auto operator||(Operation<A>&& a, Operation<B>&& b) {
     using asio::experimental::awaitable_operators::operator||;
-    return detail::as_awaitable(std::move(a)) || detail::as_awaitable(std::move(b));
+    return as_awaitable(std::move(a)) || as_awaitable(std::move(b));
 }
 
 template <class Request, class T>
 auto operator&&(Operation<Request>&& a, asio::awaitable<T>&& b) {
     using asio::experimental::awaitable_operators::operator&&;
-    return detail::as_awaitable(std::move(a)) && std::move(b);
+    return as_awaitable(std::move(a)) && std::move(b);
 }
 template <class T, class Request>
 auto operator&&(asio::awaitable<T>&& a, Operation<Request>&& b) {
     using asio::experimental::awaitable_operators::operator&&;
-    return std::move(a) && detail::as_awaitable(std::move(b));
+    return std::move(a) && as_awaitable(std::move(b));
 }
 template <class A, class B>
 auto operator&&(Operation<A>&& a, Operation<B>&& b) {
     using asio::experimental::awaitable_operators::operator&&;
-    return detail::as_awaitable(std::move(a)) && detail::as_awaitable(std::move(b));
+    return as_awaitable(std::move(a)) && as_awaitable(std::move(b));
 }
 
+}  // namespace detail
 }  // namespace batching

@@ -1,6 +1,4 @@
-// Options: when a batch leaves, how many run at once, how many items may wait.
-//
-//     batching::Batcher batcher{add, {.max_batch_size = 64, .batch_timeout = 2ms}};
+// Options: what a Batcher is told when it is made.
 //
 // Every field has a default that batches. The Batcher's constructor checks them: a value outside its
 // range throws std::invalid_argument naming the field and the value.
@@ -68,6 +66,9 @@ private:
     std::chrono::nanoseconds nanoseconds_{};
 };
 
+// When a batch leaves, how many run at once, how many items may wait. Every field has a default.
+//
+//     batching::Batcher batcher{add, {.max_batch_size = 64, .batch_timeout = 2ms}};
 struct Options {
     // Most items in one call of the batch function; 1 or more. 1: no batching.
     std::size_t max_batch_size = 32;

@@ -1,11 +1,8 @@
-// replicas(n, make): n copies of a batch function, each with its own model or device.
+// replicas(n, make): a batch function made of several.
 //
-//     batching::Batcher batcher{batching::replicas(2, [](std::size_t i) { return Model(device(i)); })};
-//
-// Replica i is what make(i) returned: a batch function of any kind. Each runs one batch at a time, and
-// as many batches run at once as there are replicas, whatever Options::max_concurrent_batches says;
-// without an executor the Batcher so owns n worker threads. A batch goes to a replica that is free, most
-// lately used first. A replica is not tied to a thread.
+// Replica i is a batch function of any kind and runs one batch at a time. Their number stands instead of
+// Options::max_concurrent_batches; without an executor the Batcher so owns n worker threads. A batch goes to a
+// replica that is free, most lately used first. A replica is not tied to a thread.
 //
 // make is called n times, in order, inside replicas(); what it throws comes out of replicas(). An n that is
 // not 1 to 65,536 throws std::invalid_argument.
@@ -21,17 +18,17 @@
 namespace batching {
 
 namespace detail {
+
 // What a batch function demands of the options of its Batcher; throws std::invalid_argument. Most demand nothing.
 template <class F>
 void check_function(const F&, const Options&) {}
-}  // namespace detail
 
 template <class F>
 class Replicas {
 public:
     template <class Make>
     Replicas(std::size_t n, Make& make) {
-        detail::require_between("the number of replicas", n, detail::max_slots);
+        require_between("the number of replicas", n, max_slots);
         replicas_.reserve(n);
         for (std::size_t i = 0; i < n; ++i) replicas_.push_back(make(i));
     }
@@ -40,7 +37,6 @@ public:
     F& operator[](std::size_t i) noexcept { return replicas_[i]; }
 
     friend void check_function(const Replicas& replicas, const Options& options) {
-        using detail::check_function;
         for (const F& replica : replicas.replicas_) check_function(replica, options);
     }
 
@@ -48,16 +44,20 @@ private:
     std::vector<F> replicas_;
 };
 
-namespace detail {
 template <class F>
 inline constexpr bool is_replicas = false;
 template <class F>
 inline constexpr bool is_replicas<Replicas<F>> = true;
+
 }  // namespace detail
 
+// n copies of a batch function, each with its own model or device: replica i is what make(i) returns. As many
+// batches run at once as there are replicas.
+//
+//     batching::Batcher batcher{batching::replicas(2, [](std::size_t i) { return Model(device(i)); })};
 template <std::invocable<std::size_t> Make>
 auto replicas(std::size_t n, Make make) {
-    return Replicas<std::decay_t<std::invoke_result_t<Make&, std::size_t>>>(n, make);
+    return detail::Replicas<std::decay_t<std::invoke_result_t<Make&, std::size_t>>>(n, make);
 }
 
 }  // namespace batching

@@ -1,6 +1,4 @@
-// Result<Out>: a value, or the exception that one item failed with.
-//
-// For batch functions in which items fail one by one: return std::vector<batching::Result<Out>>.
+// Result<Out>: how items fail one by one.
 //
 //     std::vector<batching::Result<double>> roots(const std::vector<double>& batch) {
 //         std::vector<batching::Result<double>> results;
@@ -23,6 +21,10 @@
 
 namespace batching {
 
+// A value, or the exception that one item failed with: what a batch function returns a std::vector of, if its items
+// fail one by one.
+//
+//     std::vector<batching::Result<double>> roots(const std::vector<double>& batch);
 template <class Out>
 class Result {
 public:
@@ -47,6 +49,7 @@ public:
                       "write std::make_exception_ptr(error)");
     }
 
+    // False: it holds an exception.
     bool has_value() const noexcept { return value_.has_value(); }
 
     // NOLINTBEGIN(bugprone-unchecked-optional-access): without an error there is a value
@@ -71,7 +74,7 @@ private:
     std::exception_ptr error_;
 };
 
-// For batch functions whose items have no value but may fail: done, or an exception.
+// Of batch functions whose items have no value but may fail: done, or an exception.
 template <>
 class Result<void> {
 public:

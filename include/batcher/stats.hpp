@@ -1,6 +1,4 @@
-// Stats: what a Batcher has done so far and what it is doing now.
-//
-//     fmt::print("{}\n", batcher.stats());   // a short table
+// Stats: the figures of a Batcher.
 //
 // How exact: a snapshot is taken at one instant under the Batcher's lock, so its counts agree with each
 // other: submitted == completed + failed + cancelled + expired + waiting + running. Times are measured when a
@@ -20,24 +18,29 @@
 
 namespace batching {
 
+// What a Batcher has done so far and what it is doing now: items, batches and times.
+//
+//     fmt::print("{}\n", batcher.stats());   // a short table
 struct Stats {
-    // Items, since the Batcher was made.
+    // ---- items, since the Batcher was made ----
+
     std::uint64_t submitted = 0;  // accepted
     std::uint64_t completed = 0;  // the caller gets its value
-    std::uint64_t failed =
-        0;  // the caller gets an exception from the batch function or its results
+    std::uint64_t failed = 0;  // the caller gets an exception, from the batch function or a Result
     std::uint64_t rejected = 0;   // not accepted: overloaded or closed
     std::uint64_t cancelled = 0;  // cancelled, or the caller destroyed, while waiting or running
     std::uint64_t expired = 0;    // the deadline passed
 
-    // Batches formed, by why they left.
-    std::uint64_t batches_full = 0;
-    std::uint64_t batches_timeout = 0;
-    std::uint64_t batches_flushed = 0;
+    // ---- batches formed, by why they left ----
 
-    // Items, now.
-    std::size_t waiting = 0;
-    std::size_t running = 0;
+    std::uint64_t batches_full = 0;     // max_batch_size items waited
+    std::uint64_t batches_timeout = 0;  // the oldest item had waited batch_timeout
+    std::uint64_t batches_flushed = 0;  // flush(), close() or drain() was called
+
+    // ---- items, now ----
+
+    std::size_t waiting = 0;  // in the queue
+    std::size_t running = 0;  // in batches that run
 
     Distribution<std::size_t> batch_size;              // items a batch, of every batch formed
     Distribution<std::chrono::nanoseconds> wait_time;  // of every item, from its call to its batch

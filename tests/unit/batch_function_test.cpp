@@ -32,7 +32,7 @@ static_assert(BatchFunction<void (*)(Ints), int, void>);
 static_assert(BatchFunction<aio::awaitable<void> (*)(Ints), int, void>);
 static_assert(BatchFunction<aio::awaitable<Ints> (*)(Ints), int, int>);
 static_assert(BatchFunction<aio::awaitable<std::vector<Result<int>>> (*)(Ints), int, int>);
-static_assert(BatchFunction<batching::Replicas<Ints (*)(Ints)>, int, int>);
+static_assert(BatchFunction<batching::detail::Replicas<Ints (*)(Ints)>, int, int>);
 // ... and what it does not: other items, other results, one item, several parameters, no function.
 static_assert(!BatchFunction<std::vector<double> (*)(Ints), std::string, double>);
 static_assert(!BatchFunction<std::vector<double> (*)(Ints), int, float>);

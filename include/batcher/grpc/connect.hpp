@@ -1,7 +1,4 @@
-// connect: a handle to a deployment that runs somewhere else; nothing is deployed.
-//
-//     auto scorer = batching::grpc::connect<Params, double>("dns:///scorer:9000", "scorer");
-//     double y = co_await scorer.process(item);       // the same as with a Batcher in this process
+// connect: handles, and how they call.
 //
 // A handle IS a batching::Batcher, whose batch function is one remote call that carries a whole batch. So
 // everything that batcher.hpp says holds for it: who may call, where callers resume, cancellation,
@@ -64,15 +61,20 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
 
 }  // namespace detail
 
-// A handle with one thread of its own. Throws std::invalid_argument for an option out of range or a PEM
-// file that cannot be read; never because a deployment is down.
+// A handle to a deployment that runs somewhere else, with one thread of its own; nothing is deployed.
+//
+//     auto scorer = batching::grpc::connect<Params, double>("dns:///scorer:9000", "scorer");
+//     double y = co_await scorer.process(item);       // the same as with a Batcher in this process
+//
+// Throws std::invalid_argument for an option out of range or a PEM file that cannot be read; never because a
+// deployment is down.
 template <class In, class Out>
 Batcher<In, Out> connect(std::string address, std::string name, ConnectOptions options = {}) {
     return detail::connect<In, Out>({}, std::move(address), std::move(name), std::move(options));
 }
 
-// A handle whose callers without an executor of their own resume on `executor`. A call under way counts as
-// work there.
+// A handle to a deployment that runs somewhere else. Callers without an executor of their own resume on `executor`. A
+// call under way counts as work there.
 template <class In, class Out, batching::detail::Executor Executor>
 Batcher<In, Out> connect(Executor executor, std::string address, std::string name,
                          ConnectOptions options = {}) {
@@ -80,7 +82,7 @@ Batcher<In, Out> connect(Executor executor, std::string address, std::string nam
                                     std::move(name), std::move(options));
 }
 
-// The same on the executor of an execution context, as an io_context or a thread_pool.
+// A handle to a deployment that runs somewhere else, on the executor of an io_context, a thread_pool or the like.
 template <class In, class Out, batching::detail::ExecutionContext Context>
 Batcher<In, Out> connect(Context& context, std::string address, std::string name,
                          ConnectOptions options = {}) {

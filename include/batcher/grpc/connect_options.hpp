@@ -1,7 +1,4 @@
-// ConnectOptions: how a handle calls its deployment.
-//
-//     auto scorer = batching::grpc::connect<Params, double>(
-//         "dns:///scorer:9000", "scorer", {.timeout = 2s, .idempotent = true});
+// ConnectOptions: what a handle is told when it is made.
 //
 // Every field has a default. connect() checks them: a value outside its range throws
 // std::invalid_argument naming the field and the value.
@@ -19,6 +16,10 @@
 
 namespace batching::grpc {
 
+// How a handle calls its deployment. Every field has a default.
+//
+//     auto scorer = batching::grpc::connect<Params, double>(
+//         "dns:///scorer:9000", "scorer", {.timeout = 2s, .idempotent = true});
 struct ConnectOptions {
     // Longest that one remote call takes, waiting for a connection included; more than 0. Then its items
     // fail with errc::deadline_exceeded, and the deployment drops those that wait there.
@@ -34,7 +35,7 @@ struct ConnectOptions {
     // last is believed only where a deployment of this library answers to Describe, itself or by a proxy that
     // passes trailing metadata through; such a proxy must not cancel without a message what it has passed on.
     bool idempotent = false;
-    std::size_t max_attempts = 5;
+    std::size_t max_attempts = 5;  // of an idempotent call; 1 or more
 
     // Remote calls at the same time; 1 or more. While all are under way, items gather for the next. With 2
     // the deployment has the next items while it works; more only makes calls smaller.
@@ -56,7 +57,7 @@ struct ConnectOptions {
     std::string token = {};  // as `authorization: Bearer <token>`
 
     std::optional<Tls> tls = {};  // none: no encryption
-    Keepalive keepalive = {};
+    Keepalive keepalive = {};     // how soon a silent deployment is found out
 };
 
 namespace detail {

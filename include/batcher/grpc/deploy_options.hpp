@@ -1,7 +1,4 @@
-// DeployOptions: where a deployment listens, whom it answers, how much it takes.
-//
-//     auto deployment = batching::grpc::deploy(
-//         {.listen = {"unix:/run/scorer.sock", "0.0.0.0:9000"}}, "scorer", model);
+// DeployOptions: what a deployment is told when it is made.
 //
 // Every field but `listen` has a default. deploy() checks them: a value outside its range throws
 // std::invalid_argument naming the field and the value.
@@ -37,6 +34,10 @@ private:
     std::vector<std::string> all_;
 };
 
+// Where a deployment listens, whom it answers, how much it takes. Every field but `listen` has a default.
+//
+//     auto deployment = batching::grpc::deploy(
+//         {.listen = {"unix:/run/scorer.sock", "0.0.0.0:9000"}}, "scorer", model);
 struct DeployOptions {
     // As gRPC writes them: "unix:/run/scorer.sock", "0.0.0.0:9000", "[::]:9000"; port 0: any free one. The
     // path of a unix socket is taken over from a deployment that listens there already.
@@ -68,7 +69,7 @@ struct DeployOptions {
     // there, and no call fails by it.
     std::chrono::milliseconds max_connection_age = std::chrono::seconds(30);
 
-    Keepalive keepalive = {};
+    Keepalive keepalive = {};  // how soon a silent client is found out
 };
 
 namespace detail {

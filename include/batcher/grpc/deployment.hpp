@@ -1,8 +1,4 @@
-// deploy: Batchers of this process, called from any other.
-//
-//     batching::Batcher model{score, {.max_batch_size = 256}};
-//     auto deployment = batching::grpc::deploy({.listen = "unix:/run/scorer.sock"}, "scorer", model);
-//     deployment.wait();                            // until SIGINT or SIGTERM; then it drains, and returns
+// deploy and Deployment: how Batchers are served.
 //
 // Every item that any client sends goes into the one queue of its Batcher, so that a batch mixes the items
 // of all of them. Items that do not fit a full queue are refused one by one, at once; the others of the
@@ -33,6 +29,7 @@
 
 namespace batching::grpc {
 
+// Batchers of this process, called from any other, until this is stopped or destroyed. deploy() makes it.
 class [[nodiscard]] Deployment {
 public:
     Deployment(Deployment&&) noexcept = default;
@@ -50,6 +47,7 @@ public:
 
     // Where it listens, with the port if 0 was asked for: what connect() takes.
     const std::string& address() const noexcept { return server_->addresses().front(); }
+    // All of them, if it listens on several.
     const std::vector<std::string>& addresses() const noexcept { return server_->addresses(); }
 
 private:
@@ -85,7 +83,13 @@ void add_served(AllServed& all, std::string name, Batcher<In, Out, Clock>& batch
 }  // namespace detail
 
 // Serves Batchers by name, on all addresses of `options`: deploy(options, "scorer", scorer, "ranker",
-// ranker). Throws std::invalid_argument for an option out of range or a PEM file that cannot be read, and
+// ranker).
+//
+//     batching::Batcher model{score, {.max_batch_size = 256}};
+//     auto deployment = batching::grpc::deploy({.listen = "unix:/run/scorer.sock"}, "scorer", model);
+//     deployment.wait();                            // until SIGINT or SIGTERM; then it drains, and returns
+//
+// Throws std::invalid_argument for an option out of range or a PEM file that cannot be read, and
 // std::system_error if it cannot listen on an address.
 template <class... Served>
 Deployment deploy(DeployOptions options, Served&&... served) {

@@ -13,8 +13,8 @@
 
 namespace batching::grpc {
 
-// The names of PEM files, read once, by deploy() or connect(); std::invalid_argument names the one that
-// cannot be read.
+// For an encrypted connection: the names of PEM files, read once, by deploy() or connect(); std::invalid_argument
+// names the one that cannot be read.
 struct Tls {
     // Whom to trust. Of a handle: "" for the system's authorities. Of a deployment: "" for no matter who
     // calls; else every client needs a certificate that these have signed (mutual TLS).
@@ -22,7 +22,7 @@ struct Tls {
 
     // Who one is: required of a deployment; of a handle if the deployment asks for it.
     std::string certificate = {};
-    std::string private_key = {};
+    std::string private_key = {};  // that of the certificate
 
     // Of a handle: the name in the deployment's certificate, if it is not that of the address.
     std::string server_name = {};
@@ -33,8 +33,8 @@ struct Tls {
 // handle only what has once answered as a deployment of this library: other servers hang up when asked. So
 // calls that a handle sent before its first answer are not watched; their timeout ends them.
 struct Keepalive {
-    std::chrono::milliseconds interval = std::chrono::seconds(1);
-    std::chrono::milliseconds timeout = std::chrono::seconds(1);
+    std::chrono::milliseconds interval = std::chrono::seconds(1);  // without a sign of life
+    std::chrono::milliseconds timeout = std::chrono::seconds(1);   // for the answer
 };
 
 namespace detail {

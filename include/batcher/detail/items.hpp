@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-namespace batching {
+namespace batching::detail {
 
 template <class In>
 class Items {
@@ -25,4 +25,4 @@ private:
     std::vector<In> items_;
 };
 
-}  // namespace batching
+}  // namespace batching::detail

@@ -1,0 +1,145 @@
+"""editor_test.py FLAGS [grpc]: what an editor shows, asked of clangd. A name that is hovered says what it is, and helpers
+do not stand among the suggestions. FLAGS is a file with the compiler's arguments."""
+
+import json
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+# Before each name that is hovered stands an @, and a $ where suggestions are asked for.
+CORE = """
+#include <batcher.hpp>
+std::vector<int> f(std::vector<int>);
+void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& context, batching::@Error& error) {
+    batching::Batcher other{f, batching::@Options{.@max_batch_size = 1, .@batch_timeout = batching::@no_timeout,
+        .@max_concurrent_batches = 1, .@max_queue_size = batching::@no_limit}};
+    batching::@Operation operation = batcher.@process(1);
+    batcher.@process_many({1}).@get();
+    batcher.process(1).@resume_on(context.get_executor());
+    batcher.@async_process(1, [](std::exception_ptr, int) {});
+    batcher.@async_process_many({1}, [](std::exception_ptr, std::vector<int>) {});
+    batcher.@async_drain([](std::exception_ptr) {});
+    batcher.@flush(), batcher.@close(), batcher.@cancel(), batcher.@drain(), batcher.@get_executor();
+    batching::@Stats s = batcher.@stats();
+    s.@submitted, s.@completed, s.@failed, s.@rejected, s.@cancelled, s.@expired, s.@waiting, s.@running;
+    s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@run_time;
+    batching::@Distribution sizes = s.@batch_size;
+    sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count();
+    batching::@Result<int> result = 1;
+    result.@value(), result.@error(), result.@has_value();
+    batching::@errc::@overloaded, batching::errc::@closed, batching::errc::@deadlock;
+    batching::@replicas(2, [](std::size_t) { return f; }), batching::@outlives(1), batching::@Timeout();
+    batching::$;
+    batcher.$;
+    batcher.process(1).$;
+}
+"""
+REMOTE = """
+#include <batcher/grpc.hpp>
+using namespace std::chrono;
+void remote(batching::Batcher<int, int>& batcher) {
+    batching::grpc::@ConnectOptions calls{.@timeout = 1s, .@idempotent = true, .@max_attempts = 1, .@calls_in_flight = 1,
+        .@max_items_per_call = 1, .@max_message_size = 1, .@max_queue_size = 1, .@metadata = {}, .@token = {},
+        .@tls = batching::grpc::@Tls{.@root_certificates = "", .@certificate = "", .@private_key = "", .@server_name = ""},
+        .@keepalive = batching::grpc::@Keepalive{.@interval = 1s, .@timeout = 1s}};
+    batching::grpc::@connect<int, int>("", "", calls);
+    batching::grpc::@DeployOptions options{.@listen = batching::grpc::@Addresses(""), .@tls = {}, .@accepts_token = {},
+        .@max_message_size = 1, .@max_items_per_call = 1, .@max_calls_per_connection = 1, .@drain_timeout = 1s,
+        .@share_port = true, .@max_connection_age = 1s, .@keepalive = {}};
+    batching::grpc::@Deployment deployment = batching::grpc::@deploy(options, "", batcher);
+    deployment.@wait(), deployment.@stop(), deployment.@address(), deployment.@addresses();
+    batching::grpc::$;
+}
+"""
+BATCHING = """asio detail grpc BatchFunction Batcher Codec Distribution Encodable Error Operation Options Result Stats
+Timeout errc error_category make_error_code no_limit no_timeout outlives replicas schema_name"""
+BATCHER = """async_drain async_process async_process_many cancel close drain flush get_executor process process_many stats"""
+GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"
+SUGGESTED = [BATCHING, BATCHER, "get item items resume_on", GRPC]
+
+
+class Clangd:
+    def __init__(self, program, folder, path, text):
+        self.clangd = subprocess.Popen(
+            [program, "--log=error", "--background-index=false", "--limit-results=0", "-j=2"],
+            cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )
+        self.document = {"uri": path.as_uri()}
+        plain = {"hover": {"contentFormat": ["plaintext"]}}
+        self.ask("initialize", {"rootUri": None, "processId": None, "capabilities": {"textDocument": plain}})
+        opened = {**self.document, "languageId": "cpp", "version": 1, "text": text}
+        self.send(method="textDocument/didOpen", params={"textDocument": opened})
+
+    def send(self, **message):
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        self.clangd.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        self.clangd.stdin.flush()
+
+    def ask(self, method, params):
+        self.send(id=method, method=method, params=params)
+        answer = {}
+        while answer.get("id") != method:
+            headers = iter(self.clangd.stdout.readline, b"\r\n")
+            length = next(int(h.split(b":")[1]) for h in list(headers) if h.startswith(b"Content-Length"))
+            answer = json.loads(self.clangd.stdout.read(length))
+        return answer["result"]
+
+    def at(self, kind, line, character):
+        where = {"line": line, "character": character}
+        return self.ask(f"textDocument/{kind}", {"textDocument": self.document, "position": where})
+
+    def comment(self, line, character):
+        """What the hover says besides the declaration and its types."""
+        text = self.at("hover", line, character)["contents"]["value"].split("\n// In ")[0]
+        said = re.sub(r"(?m)^(provided by|Type:|Value =|Parameters:|- |→).*$", "", text.split("\n", 1)[1])
+        return said.strip()
+
+    def suggestions(self, line, character):
+        items = self.at("completion", line, character)["items"]
+        names = {item.get("filterText") or item["label"].strip() for item in items}
+        return set(filter(str.isidentifier, names))
+
+
+def marks(marked):
+    """Of each mark: itself, the name behind it, and where that stands in the program without marks."""
+    for number, line in enumerate(marked.splitlines()):
+        for mark in re.finditer(r"([@$])(\w*)", line):
+            yield mark[1], mark[2], (number, len(re.sub("[@$]", "", line[: mark.start()])))
+
+
+def check(clangd, marked):
+    hovered = [(name, place) for mark, name, place in marks(marked) if mark == "@"]
+    until = time.monotonic() + 100
+    while not clangd.comment(*hovered[0][1]) and time.monotonic() < until:
+        time.sleep(0.2)  # comments come from clangd's index, and nothing tells when that is made
+    silent = [name for name, place in hovered if not clangd.comment(*place)]
+    assert not silent, f"these say nothing when they are hovered: {silent}"
+    asked = [place for mark, _, place in marks(marked) if mark == "$"]
+    for place, names in zip(asked, SUGGESTED):
+        suggested = clangd.suggestions(*place)
+        assert suggested, f"line {place[0]}: nothing is suggested"
+        helpers = suggested - set(names.split())
+        assert not helpers, f"line {place[0]}: helpers are suggested: {helpers}"
+
+
+program = shutil.which("clangd-19")  # 14 suggests private members, too
+if not program:
+    print("Skipped: there is no clangd-19 (Debian: apt-get install clangd-19)")
+    sys.exit(77)
+flags = [flag for flag in shlex.split(pathlib.Path(sys.argv[1]).read_text()) if flag != "-D"]
+marked = CORE + (REMOTE if "grpc" in sys.argv[2:] else "")
+with tempfile.TemporaryDirectory() as folder:
+    source = pathlib.Path(folder, "main.cpp")
+    flags += ["-DASIO_HAS_CO_AWAIT", "-DBOOST_ASIO_HAS_CO_AWAIT"]  # as the CMake target has it for clang
+    source.with_name("compile_flags.txt").write_text("\n".join(flags))
+    clangd = Clangd(program, folder, source, re.sub("[@$]", "", marked))
+    try:
+        check(clangd, marked)
+    finally:
+        clangd.clangd.kill()
+        clangd.clangd.wait()
