@@ -40,6 +40,7 @@
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/fields.hpp>
 #include <batcher/detail/items.hpp>
+#include <batcher/detail/refusals.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
@@ -74,7 +75,9 @@ struct Access;
 //
 // `Clock` meets the standard's Clock requirements; times are waited for through asio::wait_traits<Clock>.
 template <class In, class Out, class Clock = std::chrono::steady_clock>
-class Batcher {
+class Batcher : detail::Refusals<In, Operation<detail::ProcessRequest<In, Out, Clock>>,
+                                 Operation<detail::ProcessManyRequest<In, Out, Clock>>> {
+    using Refusals = typename Batcher::Refusals;
     static_assert(
         std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> &&
             std::move_constructible<In>,
@@ -139,6 +142,10 @@ public:
 
     // ---- calling it -----------------------------------------------------------------------------------
 
+    using Refusals::async_process;
+    using Refusals::process;
+    using Refusals::process_many;
+
     // One item: co_await batcher.process(item) gives its result, as batcher.process(item).get() does on a plain thread.
     // Nothing is queued until the operation is awaited, started or got. A call that is refused leaves the item in the
     // operation: see Operation::item(). Complexity: O(1); no allocation when awaited in a coroutine on an io_context,
@@ -167,21 +174,6 @@ public:
         requires(std::is_aggregate_v<In>)
     {
         return {engine(), std::move(fields.item)};
-    }
-
-    // If you see an error here, the argument of process() is not one of this Batcher's items.
-    template <class NoItem>
-        requires(!std::convertible_to<NoItem, In>)
-    process_type process(NoItem&&) {
-        constexpr bool is_item = std::same_as<std::remove_cvref_t<NoItem>, In>;
-        static_assert(is_item,
-                      "process() takes one item of this Batcher: its argument is not, and does not "
-                      "convert to, the Batcher's In");
-        static_assert(!is_item, "this item cannot be copied: write process(std::move(item))");
-    }
-    process_type process(const In&) const {
-        static_assert(sizeof(In) == 0,
-                      "process() queues an item: it cannot be called on a const Batcher");
     }
 
     // One item, for callbacks, futures and any other Asio token: async_process(item, [](std::exception_ptr, Out) {}).
@@ -299,3 +291,4 @@ private:
 }  // namespace batching
 
 #include <batcher/detail/deduction_guides.hpp>
+#include <batcher/detail/refused_construction.hpp>

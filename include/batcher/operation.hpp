@@ -120,6 +120,12 @@ public:
         this->waiter_.resume_on(executor);
         return std::move(*this);
     }
+    template <class Context>
+        requires(!std::convertible_to<Context, asio::any_io_executor>)
+    detail::ResumeOn<Request>&& resume_on(Context&&) && {
+        static_assert(sizeof(Context) == 0,
+                      "resume_on() takes an executor, not what has one: context.get_executor()");
+    }
 
     // What the operation was made with: of process() the item, of process_many() the items. It is there
     // until the operation is started, and again after it was refused: with errc::overloaded or errc::closed
@@ -147,6 +153,10 @@ public:
     // executor, or is one of its workers, it throws errc::deadlock, as it might wait for itself; where that
     // cannot be known (for executors other than those of io_context and thread_pool) it may wait for ever.
     value_type get() && { return this->waiter_.get(); }
+    template <class R = Request>
+    value_type get() & {
+        static_assert(sizeof(R) == 0, "an operation is got once: write std::move(operation).get()");
+    }
 
     // Starts it with any Asio completion token. The handler is called as if posted to its associated
     // executor (by default the Batcher's), allocates with its associated allocator and is cancelled

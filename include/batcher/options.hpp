@@ -29,6 +29,13 @@ inline constexpr std::chrono::nanoseconds no_timeout = std::chrono::nanoseconds:
 // For max_queue_size: memory is the only limit.
 inline constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
+namespace detail {
+// Compilers name what stops them from evaluating a constant.
+[[noreturn]] inline void a_duration_needs_a_unit_write_5ms_not_5() {
+    throw std::invalid_argument("a duration needs a unit: write 5ms, not 5");
+}
+}  // namespace detail
+
 // A duration, given in any unit, or 0. One that is too long for nanoseconds, such as std::chrono::hours::max(), is
 // the longest there is: no_timeout.
 class Timeout {
@@ -36,7 +43,7 @@ public:
     constexpr Timeout() noexcept = default;  // zero
     // The literal 0. If you see an error here, it means that another number was given without a unit.
     BATCHER_CONSTEVAL Timeout(int zero) {
-        if (zero != 0) throw std::invalid_argument("a duration needs a unit: write 5ms, not 5");
+        if (zero != 0) detail::a_duration_needs_a_unit_write_5ms_not_5();
     }
     template <class Number>
         requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, int>)

@@ -60,4 +60,14 @@ auto replicas(std::size_t n, Make make) {
     return detail::Replicas<std::decay_t<std::invoke_result_t<Make&, std::size_t>>>(n, make);
 }
 
+// If you see an error here, it means that replicas() was not given a function that makes them.
+template <class Make>
+    requires(!std::invocable<Make&, std::size_t>)
+auto replicas(std::size_t, Make) {
+    static_assert(sizeof(Make) == 0,
+                  "replicas(n, make) calls make(i) for the batch function of replica i: write "
+                  "[](std::size_t i) { return Model(i); }");
+    return detail::Replicas<Make>();
+}
+
 }  // namespace batching

@@ -1,4 +1,4 @@
-// expect: a duration needs a unit: write 5ms, not 5
+// expect: a_duration_needs_a_unit_write_5ms_not_5
 #include <batcher.hpp>
 
 using namespace std::chrono_literals;

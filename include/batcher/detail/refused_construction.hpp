@@ -1,0 +1,42 @@
+// What `Batcher batcher{...}` cannot be made from, refused with one sentence.
+#pragma once
+
+#include <batcher/batch_function.hpp>
+#include <batcher/batcher.hpp>
+#include <batcher/options.hpp>
+#include <concepts>
+#include <type_traits>
+
+namespace batching {
+
+namespace detail {
+
+template <class T>
+concept Place = ExecutionContext<std::remove_cvref_t<T>> || Executor<std::remove_cvref_t<T>>;
+
+// If you see an error here, it means that a Batcher was made from what it is not made from. (Constrained here, as clang
+// looks here before it looks at the constraints of a guide.)
+template <class First, class Second>
+struct Refused {};
+template <class First, class Second>
+    requires(!Place<First> && !Place<Second> && !std::convertible_to<Second, Options>)
+struct Refused<First, Second> {
+    using Pointee = std::remove_pointer_t<std::remove_cvref_t<First>>;
+    static constexpr bool pointer = std::is_pointer_v<std::remove_cvref_t<First>> && Place<Pointee>;
+    static constexpr bool options = std::same_as<std::remove_cvref_t<First>, Options>;
+    static_assert(!pointer,
+                  "the execution context is given by reference: "
+                  "batching::Batcher batcher{*context, function, options}");
+    static_assert(!options, "the options come last: batching::Batcher batcher{function, options}");
+    static_assert(pointer || options,
+                  "after the batch function come its options, with their names: "
+                  "batching::Batcher batcher{function, {.max_batch_size = 64}}");
+    using in = int;
+};
+
+}  // namespace detail
+
+template <class First, class Second, class... More>
+Batcher(First&&, Second&&, More&&...) -> Batcher<typename detail::Refused<First, Second>::in, int>;
+
+}  // namespace batching
