@@ -99,13 +99,20 @@ public:
             ++calls_;
             batches_.push_back(items);
             changed_.notify_all();
-            changed_.wait(lock, [this] { return !held_; });
+            changed_.wait(lock, [this] { return !held_ || steps_ != 0; });
+            if (held_) --steps_;
             for (int& item : items) item *= 2;
             return items;
         };
     }
     void hold() { set(true); }
     void release() { set(false); }
+    // One call goes on while the others are held.
+    void step() {
+        const std::lock_guard lock(mutex_);
+        ++steps_;
+        changed_.notify_all();
+    }
 
     // Blocks until it was called so many times.
     bool called(std::size_t times) {
@@ -127,6 +134,7 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     bool held_ = false;
+    std::size_t steps_ = 0;
     std::size_t calls_ = 0;
     std::vector<std::vector<int>> batches_;
 };

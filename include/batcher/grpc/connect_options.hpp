@@ -21,8 +21,9 @@ namespace batching::grpc {
 //     auto scorer = batching::grpc::connect<Params, double>(
 //         "dns:///scorer:9000", "scorer", {.timeout = 2s, .idempotent = true});
 struct ConnectOptions {
-    // Longest that one remote call takes, waiting for a connection included; more than 0. Then its items
-    // fail with errc::deadline_exceeded, and the deployment drops those that wait there.
+    // Longest that a caller waits, from its call on: in the handle's own queue, for a connection, and for the
+    // result; more than 0. Then it fails with errc::deadline_exceeded, and its item leaves the deployment's
+    // queue, if it waits there, as soon as all callers of that remote call have gone.
     std::chrono::milliseconds timeout = std::chrono::seconds(30);
 
     // True: an item may be processed twice without harm. Then a call is sent again, at most `max_attempts`

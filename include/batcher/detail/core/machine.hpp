@@ -11,6 +11,7 @@
 // No event fails, and none but cancel() and abandon() takes longer for many calls that wait.
 #pragma once
 
+#include <algorithm>
 #include <batcher/detail/core/batch.hpp>
 #include <batcher/detail/core/pool.hpp>
 #include <batcher/detail/core/queue.hpp>
@@ -50,16 +51,24 @@ public:
     // The owner of a call destroys it: nothing here refers to it afterwards. Precondition: its batch, if it
     // has one, is not loading.
     void left(Call& call) noexcept {
-        if (!take_out(call)) CallList::unlink(call);  // it was on its way back
+        if (!let_go(call)) CallList::unlink(call);  // it was on its way back
         call.state(CallState::done);
     }
 
     // A call fails alone, if it waits or runs. False if its end is decided already.
     bool cancelled(Call& call, const std::exception_ptr& error) noexcept {
-        if (!take_out(call)) return false;
+        if (!let_go(call)) return false;
         complete(call, error);
         return true;
     }
+
+    // Whether the deadline of a call has passed that waits, or that runs and whose batch has younger ones: a
+    // batch that has none is for who runs it to end.
+    bool any_late(Time now) const noexcept {
+        return late_at_ <= now || (!queue_.empty() && rules_.deadline(queue_.front()) <= now);
+    }
+    // Those calls fail.
+    void expire(Time now, const std::exception_ptr& error) noexcept;
 
     // The same for one whose item could not be moved into its batch.
     void not_loaded(Call& call, const std::exception_ptr& error) noexcept {
@@ -104,21 +113,7 @@ public:
 
     // The executor got to a batch that was to start: forms it, from the oldest calls. False if there are
     // none that may leave any more; its slot is free again then.
-    bool ready(Batch& batch, Time now) noexcept {
-        --starting_;
-        const auto reason = rules_.reason(queue_, closed_, now);
-        if (!reason) {
-            slots_.give_back(batch.slot);
-            return false;
-        }
-        batch.number = ++formed_;
-        batch.reason = *reason;
-        batch.started = now;
-        fill(batch, now);
-        recorder_.formed(batch);
-        batch.phase.store(BatchPhase::loading, std::memory_order_relaxed);
-        return true;
-    }
+    bool ready(Batch& batch, Time now) noexcept;
 
     // The batch function has returned, for `failed` of the calls in the batch with an error.
     void completed(Batch& batch, std::size_t failed, Time now) noexcept {
@@ -138,7 +133,7 @@ public:
     template <class Gone>
     void abandon(Gone gone, CallList& orphans) noexcept {
         const auto leave = [&](Call& call) {
-            if (!gone(call.resumes_on) || !take_out(call)) return;
+            if (!gone(call.resumes_on) || !let_go(call)) return;
             call.state(CallState::completed);
             orphans.push_back(call);
         };
@@ -160,20 +155,7 @@ public:
 
     // What to do now goes to the actions. Drains do not end unless `results_sent`: the calls of all batches that
     // were taken as completed are on their way.
-    Outlook decide(Time now, bool results_sent) noexcept {
-        while (may_start(now)) start();
-        if (idle() && results_sent && !drains_.empty()) {
-            Batch& batch = completed_batch(nullptr);
-            drains_.for_each([&](Call& call) { join(call, batch); });
-            batch.calls.splice(drains_);
-        }
-        Outlook outlook;
-        outlook.notify_after = rules_.notify_after(queue_, closed_, slots_.any_free());
-        if (!queue_.empty() && slots_.any_free() && starting_ == 0) {
-            outlook.wake_at = rules_.due(queue_);
-        }
-        return outlook;
-    }
+    Outlook decide(Time now, bool results_sent) noexcept;
 
     Actions take_actions() noexcept { return std::exchange(actions_, Actions()); }
 
@@ -207,37 +189,18 @@ private:
         actions_.start.push(batch);
     }
 
-    void fill(Batch& batch, Time now) noexcept {
-        WaitTimes waited(recorder_, now);
-        std::uint32_t size = 0;
-        bool mixed = false;
-        const CompletionExecutor* const executor = queue_.front().resumes_on;
-        queue_.take(rules_.max_batch_size, batch.calls, [&](Call& call) {
-            waited.note(call.queued_at);
-            mixed |= call.resumes_on != executor;
-            call.state(CallState::running);
-            call.batch = &batch;
-            call.index = size++;
-        });
-        batch.size = size;
-        batch.mixed = mixed;
-    }
+    void fill(Batch& batch, Time now) noexcept;
+
+    // The oldest call of a batch may have to be looked for before its batch ends.
+    void note_deadlines(const Batch& batch) noexcept;
 
     // A call leaves the queue or the batch that runs with it, uncounted in the results. False if its end is
     // decided already.
-    bool take_out(Call& call) noexcept {
-        switch (call.state()) {
-            case CallState::queued:
-                queue_.erase(call);
-                break;
-            case CallState::running:
-                CallList::unlink(call);
-                recorder_.left_running();
-                if (--call.batch->size == 0) request_stop(*call.batch);
-                break;
-            default:
-                return false;
-        }
+    bool take_out(Call& call) noexcept;
+
+    // The same, of its own accord.
+    bool let_go(Call& call) noexcept {
+        if (!take_out(call)) return false;
         recorder_.cancelled();
         return true;
     }
@@ -279,8 +242,9 @@ private:
     bool closed_ = false;
 
     Slots slots_;
-    std::size_t starting_ = 0;  // batches that have a slot, and are not formed yet
-    std::uint64_t formed_ = 0;  // batches so far
+    Time late_at_ = Rules::never;  // when to look for calls in batches whose deadlines have passed
+    std::size_t starting_ = 0;     // batches that have a slot, and are not formed yet
+    std::uint64_t formed_ = 0;     // batches so far
     Pool pool_;
 
     Actions actions_;
@@ -288,3 +252,5 @@ private:
 };
 
 }  // namespace batching::detail
+
+#include <batcher/detail/core/machine_impl.hpp>

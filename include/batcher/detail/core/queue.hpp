@@ -69,7 +69,7 @@ public:
     bool flushed() const noexcept { return last_flushed_ != nullptr; }
 
     // The one that is served next, which has waited longest. Precondition: there is one.
-    const Call& front() const noexcept { return calls_.front(); }
+    Call& front() const noexcept { return calls_.front(); }
 
 private:
     CallList calls_;

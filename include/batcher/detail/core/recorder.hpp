@@ -15,6 +15,7 @@ public:
     void accepted(std::size_t calls) noexcept { stats_.submitted += calls; }
     void rejected(std::size_t calls) noexcept { stats_.rejected += calls; }
     void cancelled(std::size_t calls = 1) noexcept { stats_.cancelled += calls; }
+    void expired() noexcept { ++stats_.expired; }
     void failed(std::size_t calls = 1) noexcept { stats_.failed += calls; }
 
     void formed(const Batch& batch) noexcept {

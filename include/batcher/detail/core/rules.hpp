@@ -35,6 +35,7 @@ struct Rules {
     Time batch_timeout;  // never: wait until full or flushed
     std::size_t max_concurrent_batches;
     std::size_t max_queue_size = no_limit;
+    Time timeout = never;  // of every call, from when it was queued to its result
 
     Admission admit(const Queue& queue, bool closed, std::size_t count,
                     Accept accept) const noexcept {
@@ -56,9 +57,11 @@ struct Rules {
 
     // When the oldest call has waited long enough. Precondition: there is one.
     Time due(const Queue& queue) const noexcept {
-        const Time since = queue.front().queued_at;
-        return since > never - batch_timeout ? never : since + batch_timeout;
+        return after(queue.front().queued_at, batch_timeout);
     }
+
+    // When a call fails, if it has no result by then.
+    Time deadline(const Call& call) const noexcept { return after(call.queued_at, timeout); }
 
     // The arrival that has to be seen: the first, to set the alarm for it, and that which lets a full batch
     // go (but a slot that is freed asks again); any that may not be accepted; and each once closed.
@@ -73,6 +76,11 @@ struct Rules {
     }
 
     bool limited() const noexcept { return max_queue_size != no_limit; }
+
+private:
+    static Time after(Time since, Time time) noexcept {
+        return since > never - time ? never : since + time;
+    }
 };
 
 }  // namespace batching::detail

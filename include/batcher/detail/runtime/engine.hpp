@@ -48,7 +48,7 @@ public:
           runner_(std::move(runner)),
           timer_(std::move(timer)),
           machine_({options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
-                    options.max_queue_size},
+                    options.max_queue_size, runner_->timeout()},
                    *runner_) {}
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;

@@ -32,6 +32,8 @@ BATCHER_NOINLINE inline Admission Engine::submit(Call& newest, Call& oldest, std
 // Lets the machine decide until nothing has arrived meanwhile.
 inline Actions Engine::pump(Time now) noexcept {
     for (;;) {
+        if (machine_.any_late(now)) [[unlikely]]
+            machine_.expire(now, runner_->too_late());
         const Outlook outlook = machine_.decide(now, sending_ == 0);
         if (outlook.wake_at) timer_->arm(*outlook.wake_at, shared_from_this());
         if (outlook.notify_after == 0 || intake_.watch(outlook.notify_after)) break;

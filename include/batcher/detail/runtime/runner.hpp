@@ -107,6 +107,10 @@ public:
     virtual void clear_items(Batch& batch) noexcept = 0;
     virtual void clear(Batch& batch) noexcept = 0;
 
+    // Longest that a call waits and runs, and what it fails with then; under the engine's lock.
+    virtual Time timeout() const noexcept { return Rules::never; }
+    virtual std::exception_ptr too_late() noexcept { return nullptr; }
+
     // True: invoke() only starts a batch, on whatever thread.
     virtual bool never_blocks() const noexcept { return false; }
     // Nobody waits for the batch any more. On any thread, at any time, also before it is invoked.

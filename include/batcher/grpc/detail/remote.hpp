@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
@@ -143,6 +144,8 @@ struct Connection {
         Undertaker::take(std::move(channel));
     }
 
+    bool ready() const { return channel->GetState(false) == GRPC_CHANNEL_READY; }
+
     std::shared_ptr<::grpc::Channel> channel;
     std::unique_ptr<::grpc::GenericStub> stub;
 };
@@ -179,6 +182,36 @@ public:
     }
     bool pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
 
+    // For one call, with what the options say that goes with each.
+    std::shared_ptr<::grpc::ClientContext> new_context(
+        std::chrono::system_clock::time_point deadline, bool wait_for_ready) const {
+        auto context = std::make_shared<::grpc::ClientContext>();
+        context->set_deadline(deadline);
+        context->set_wait_for_ready(wait_for_ready);
+        for (const auto& [key, value] : options.metadata) context->AddMetadata(key, value);
+        if (!options.token.empty()) {
+            context->AddMetadata("authorization", "Bearer " + options.token);
+        }
+        return context;
+    }
+
+    // Why the last attempt to connect failed; "" if there has been an answer since.
+    std::string reason() const {
+        const std::lock_guard lock(mutex_);
+        return reason_;
+    }
+    void not_reached(const std::string& reason) {
+        const std::lock_guard lock(mutex_);
+        reason_ = reason;
+        reached_.store(false, std::memory_order_relaxed);
+    }
+    void reached() {
+        if (reached_.load(std::memory_order_relaxed)) return;
+        const std::lock_guard lock(mutex_);
+        reason_.clear();
+        reached_.store(true, std::memory_order_relaxed);
+    }
+
     // The beginning of every sentence about it.
     std::string name() const {
         return fmt::format("the deployment \"{}\" at {}", deployment, address);
@@ -198,6 +231,8 @@ private:
     std::atomic<bool> pings_;
     mutable std::mutex mutex_;
     std::shared_ptr<const Connection> connection_;
+    std::atomic<bool> reached_{false};
+    std::string reason_ = "there was no answer to an attempt to connect";
 };
 
 }  // namespace batching::grpc::detail

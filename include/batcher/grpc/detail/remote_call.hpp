@@ -14,13 +14,13 @@
 // answers have a mark, and proxies that do not pass trailing metadata through, as Ray Serve's, give none.
 #pragma once
 
-#include <grpcpp/alarm.h>
 #include <grpcpp/client_context.h>
 
 #include <algorithm>
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/status.hpp>
+#include <batcher/grpc/detail/watch.hpp>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -33,15 +33,16 @@ namespace batching::grpc::detail {
 
 class RemoteCall {
 public:
-    RemoteCall(std::shared_ptr<Remote> remote, std::string request)
+    RemoteCall(std::shared_ptr<Remote> remote, std::string request,
+               std::chrono::system_clock::time_point deadline)
         : remote_(std::move(remote)),
           request_(to_buffer(std::move(request))),
-          deadline_(from_now(remote_->options.timeout)) {}
+          deadline_(deadline) {}
     RemoteCall(const RemoteCall&) = delete;
     RemoteCall& operator=(const RemoteCall&) = delete;
 
     // Does not block. done() follows, on a thread of gRPC's.
-    void start() { send(process_method, true, deadline_, &RemoteCall::on_reply); }
+    void start() { send(process_method, &RemoteCall::on_reply); }
 
     // Nobody waits for it any more. Any thread, any time.
     void cancel() noexcept {
@@ -70,14 +71,8 @@ private:
     using Clock = std::chrono::system_clock;
     using OnStatus = void (RemoteCall::*)(const ::grpc::Status&);
 
-    void send(const char* method, bool wait_for_ready, Clock::time_point deadline, OnStatus then) {
-        auto context = std::make_shared<::grpc::ClientContext>();
-        context->set_deadline(deadline);
-        context->set_wait_for_ready(wait_for_ready);
-        for (const auto& [key, value] : remote_->options.metadata) context->AddMetadata(key, value);
-        if (!remote_->options.token.empty()) {
-            context->AddMetadata("authorization", "Bearer " + remote_->options.token);
-        }
+    void send(const char* method, OnStatus then) {
+        const auto context = remote_->new_context(deadline_, true);
         bool cancelled = false;
         {
             const std::lock_guard lock(mutex_);
@@ -88,31 +83,36 @@ private:
         reply_.Clear();
         const auto connection = remote_->connection();
         connection_ = connection;
-        connection->stub->UnaryCall(
-            context.get(), method, {}, &request_, &reply_,
-            [self = shared(), context, then](::grpc::Status status) { (*self.*then)(status); });
+        if (!connection->ready()) {
+            watch_ = std::make_shared<Watch>(remote_, connection);
+            watch_->ask();
+        }
+        connection->stub->UnaryCall(context.get(), method, {}, &request_, &reply_,
+                                    [self = shared(), context, then](::grpc::Status status) {
+                                        if (const auto watch = std::move(self->watch_))
+                                            watch->stop();
+                                        (*self.*then)(status);
+                                    });
     }
 
     void on_reply(const ::grpc::Status& status) {
         ++attempts_;
         if (status.ok()) {
+            remote_->reached();
             if (!remote_->pings() && has_mark(deployment_mark)) remote_->ping();
             return done(nullptr, reply_);
         }
         if (has_time()) {
             if (has_mark(not_accepted_mark) || may_repeat(status)) {
-                return later(&RemoteCall::start);
+                return again(&RemoteCall::start);
             }
             if (is_wordless_cancellation(status)) {
                 cancellation_ = status;
                 return ask_who();
             }
         }
-        if (is_own_deadline(status) &&
-            connection_->channel->GetState(false) != GRPC_CHANNEL_READY) {
-            return ask_why();
-        }
-        done(call_error(*remote_, status, ""), reply_);
+        const bool waited_in_vain = is_own_deadline(status) && !connection_->ready();
+        done(call_error(*remote_, status, waited_in_vain ? remote_->reason() : ""), reply_);
     }
 
     // For another attempt; nobody waits for the result of one that is cancelled.
@@ -147,41 +147,22 @@ private:
         return std::chrono::milliseconds(5 << std::min<std::size_t>(attempts_ - 1, 5));
     }
 
-    void later(void (RemoteCall::*step)()) {
-        // An alarm keeps its function, which lets go of both here.
-        const auto alarm = std::make_shared<::grpc::Alarm>();
-        alarm->Set(Clock::now() + delay(), [self = shared(), kept = alarm, step](bool) mutable {
-            const auto call = std::move(self);
-            kept.reset();
-            (*call.*step)();
-        });
+    void again(void (RemoteCall::*step)()) {
+        later(delay(), [self = shared(), step] { (*self.*step)(); });
     }
 
     // Who has cancelled it: a deployment of ours, which has not seen it, or a proxy, which may have?
-    void ask_who() { send(describe_method, true, deadline_, &RemoteCall::on_who); }
+    void ask_who() { send(describe_method, &RemoteCall::on_who); }
     void on_who(const ::grpc::Status& status) {
         if (has_time()) {
-            if (has_mark(deployment_mark)) return later(&RemoteCall::start);
+            if (has_mark(deployment_mark)) return again(&RemoteCall::start);
             // Asked on the same connection, or on one that broke.
             if (is_wordless_cancellation(status) ||
                 status.error_code() == ::grpc::StatusCode::UNAVAILABLE) {
-                return later(&RemoteCall::ask_who);
+                return again(&RemoteCall::ask_who);
             }
         }
         done(call_error(*remote_, cancellation_, ""), reply_);
-    }
-
-    // A call that waits for a connection does not learn why there is none. One that does not wait does, at
-    // once.
-    void ask_why() {
-        const auto soon = Clock::now() + std::chrono::milliseconds(100);
-        send(describe_method, false, soon, &RemoteCall::on_answer);
-    }
-    void on_answer(const ::grpc::Status& status) {
-        const ::grpc::Status late(::grpc::StatusCode::DEADLINE_EXCEEDED, "");
-        const bool known = status.error_code() == ::grpc::StatusCode::UNAVAILABLE;
-        done(call_error(*remote_, late, known ? status.error_message() : "there is no connection"),
-             reply_);
     }
 
     const std::shared_ptr<Remote> remote_;
@@ -189,6 +170,7 @@ private:
     const Clock::time_point deadline_;
     ::grpc::ByteBuffer reply_;
     std::shared_ptr<const Connection> connection_;  // of the call under way, as context_
+    std::shared_ptr<Watch> watch_;                  // while it waits for a connection
     std::size_t attempts_ = 0;
     ::grpc::Status cancellation_;  // while it is not known who has cancelled
 

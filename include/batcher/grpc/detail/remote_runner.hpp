@@ -12,7 +12,9 @@
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/grpc/detail/remote_call.hpp>
 #include <batcher/grpc/detail/wire.hpp>
+#include <batcher/options.hpp>
 #include <batcher/result.hpp>
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <exception>
@@ -32,9 +34,10 @@ class RemoteBatch : public std::enable_shared_from_this<RemoteBatch<In, Out>> {
     using Done = batching::detail::Done;
 
 public:
-    RemoteBatch(std::shared_ptr<Remote> remote, ItemBatch& batch)
+    RemoteBatch(std::shared_ptr<Remote> remote, ItemBatch& batch, batching::detail::Time youngest)
         : remote_(std::move(remote)),
           batch_(batch),
+          deadline_(deadline_of(youngest)),
           executor_(batch.engine->own_executor()),
           results_(batch.items.size()) {
         write(batch.items);
@@ -71,7 +74,7 @@ private:
     class Call final : public RemoteCall {
     public:
         Call(RemoteBatch& batch, std::string request, std::size_t first, std::size_t count)
-            : RemoteCall(batch.remote_, std::move(request)),
+            : RemoteCall(batch.remote_, std::move(request), batch.deadline_),
               batch_(batch),
               at_(first),
               left_(count) {}
@@ -111,6 +114,13 @@ private:
         std::size_t at_;
         std::size_t left_;
     };
+
+    // By when the call has to end that was made last.
+    std::chrono::system_clock::time_point deadline_of(batching::detail::Time queued_at) const {
+        const auto waited = std::chrono::steady_clock::now().time_since_epoch() - queued_at;
+        return from_now(remote_->options.timeout -
+                        std::chrono::floor<std::chrono::milliseconds>(waited));
+    }
 
     void write(const std::vector<In>& items) {
         std::string request;
@@ -191,6 +201,7 @@ private:
 
     const std::shared_ptr<Remote> remote_;
     ItemBatch& batch_;  // lives until it is done
+    const std::chrono::system_clock::time_point deadline_;
     const std::shared_ptr<batching::detail::CompletionExecutor> executor_;  // a call is work there
     std::deque<Call> calls_;                                                // they do not move
     std::vector<std::optional<Result>> results_;
@@ -200,9 +211,11 @@ private:
 
 template <class In, class Out>
 class RemoteRunner final : public batching::detail::ItemRunner<In, Out> {
+    using Base = batching::detail::ItemRunner<In, Out>;
     using Batch = batching::detail::Batch;
 
     struct SentBatch final : batching::detail::ItemBatch<In, Out> {
+        batching::detail::Time youngest{};  // when the last of its calls was made
         std::mutex mutex;
         std::weak_ptr<RemoteBatch<In, Out>> sent;  // while it is under way
     };
@@ -214,12 +227,30 @@ public:
         return this->template make_batch_as<SentBatch>();
     }
 
+    bool load(Batch& base, typename Base::Failures& failures) noexcept override {
+        static_cast<SentBatch&>(base).youngest = base.calls.back().queued_at;
+        return Base::load(base, failures);
+    }
+
+    // The calls of a batch have the deadline of the youngest. The engine lets the others go at their own.
+    batching::detail::Time timeout() const noexcept override {
+        return std::chrono::nanoseconds(Timeout(remote_->options.timeout));
+    }
+    std::exception_ptr too_late() noexcept override {
+        try {
+            throw Error(errc::deadline_exceeded, late_sentence(*remote_, remote_->reason()));
+        } catch (...) {
+            return std::current_exception();
+        }
+    }
+
     bool never_blocks() const noexcept override { return true; }
 
     bool invoke(Batch& base, batching::detail::Done& done) noexcept override {
         auto& batch = static_cast<SentBatch&>(base);
         try {
-            const auto sent = std::make_shared<RemoteBatch<In, Out>>(remote_, batch);
+            const auto sent =
+                std::make_shared<RemoteBatch<In, Out>>(remote_, batch, batch.youngest);
             if (sent->empty()) return true;
             {
                 const std::lock_guard lock(batch.mutex);
