@@ -1,5 +1,6 @@
 // Table 6: another process. Callers of one program, and a function that runs in another one: this library's
-// handle against a plain gRPC call for each item; and four such programs against one deployment.
+// handle against a plain gRPC call for each item; four such programs against one deployment; and one program
+// with several replicas.
 //
 // It starts its servers, and the programs that call them, itself: as this program with other arguments.
 #include <stdlib.h>
@@ -31,7 +32,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// ---- the servers: remote --serve plain|deployment MICROSECONDS ADDRESS... -------------------
+// ---- the servers: remote --serve plain|deployment|replica MICROSECONDS ADDRESS... -------------------
 
 // What all of them batch by. What costs nothing waits for nobody, else a lone caller would wait.
 batching::Options options_of_servers(std::chrono::nanoseconds per_call) {
@@ -45,12 +46,12 @@ void say(const std::vector<std::string>& addresses) {
 }
 
 template <class AnyQuestion>
-auto served(std::chrono::nanoseconds per_call) {
+auto served(std::chrono::nanoseconds per_call, const batching::Options& options) {
     using AnyAnswer = typename AnswerTo<AnyQuestion>::type;
     const auto function = [all = AnswerAll(per_call)](const std::vector<AnyQuestion>& questions) {
         return all(questions);
     };
-    return batching::Batcher<AnyQuestion, AnyAnswer>(function, options_of_servers(per_call));
+    return batching::Batcher<AnyQuestion, AnyAnswer>(function, options);
 }
 
 int serve(const std::string& what, std::chrono::nanoseconds per_call,
@@ -62,8 +63,11 @@ int serve(const std::string& what, std::chrono::nanoseconds per_call,
         say(server.addresses());
         for (;;) pause();  // until a signal ends it
     }
-    auto packed = served<Question>(per_call);
-    auto raw = served<RawQuestion>(per_call);
+    // A replica has the options that a Batcher has by itself.
+    const batching::Options options =
+        what == "replica" ? batching::Options() : options_of_servers(per_call);
+    auto packed = served<Question>(per_call, options);
+    auto raw = served<RawQuestion>(per_call, options);
     auto deployment = batching::grpc::deploy({.listen = addresses}, "msgpack", packed, "raw", raw);
     say(deployment.addresses());
     deployment.wait();
@@ -462,6 +466,45 @@ void measure_programs(const Settings& settings, const Servers& servers, Budgets&
                      4);
 }
 
+// ---- one program and several replicas -------------------------------------------------------------------
+
+void measure_replicas(const Settings& settings, const std::filesystem::path& directory,
+                      Budgets& budgets) {
+    unpin_this_thread();
+    const std::chrono::milliseconds time = settings.quick ? 100ms : 300ms;
+    const std::string arrangement = "TCP, one program";
+    CallersThread callers;
+    std::vector<std::unique_ptr<ServerProcess>> replicas;
+    std::vector<Contender> contenders;
+    std::string addresses = "ipv4:";
+    for (const std::size_t count : {1, 2, 4}) {
+        while (replicas.size() < count) {
+            const auto own = directory / std::to_string(replicas.size());
+            std::filesystem::create_directory(own);
+            replicas.push_back(std::make_unique<ServerProcess>("replica", 1000us, own));
+            addresses += (replicas.size() == 1 ? "" : ",") + replicas.back()->tcp();
+        }
+        const Measure measure = coroutines_of<Handle<Question>>(callers, addresses, "msgpack");
+        contenders.push_back({arrangement, fmt::format("replicas: {}", count), [=] {
+                                  unpin_this_thread();
+                                  const Sample s = measure({512, time / 3, time});
+                                  return std::vector<double>{s.rate(), s.p50, s.p99};
+                              }});
+    }
+    seconds_of_helpers() = [&] {
+        double sum = 0;
+        for (const auto& replica : replicas) sum += cpu_seconds_of(replica->pid());
+        return sum;
+    };
+    Sheet sheet(settings, "remote_replicas", {}, {{"items", "k/s"}, {"p50", "us"}, {"p99", "us"}});
+    const Results results = sheet.measure(
+        "Several replicas, 512 in flight, a function of 1 ms, batches of up to 32, 1 ms", {},
+        contenders);
+    budgets.at_least(
+        "four replicas: times the items/s of one",
+        results.median(arrangement, "replicas: 4") / results.median(arrangement, "replicas: 1"), 3);
+}
+
 // Of the servers, and of the programs that have ended.
 double seconds_of(const Servers& servers) {
     rusage ended{};
@@ -514,6 +557,7 @@ int main(int argc, char** argv) try {
     Budgets budgets(settings, "remote");
     measure_one_program(settings, servers, budgets);
     measure_programs(settings, servers, budgets);
+    measure_replicas(settings, directory.path(), budgets);
     seconds_of_helpers() = [] { return 0.0; };
     budgets.print();
 } catch (const std::exception& error) {

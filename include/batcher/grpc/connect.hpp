@@ -8,11 +8,14 @@
 //
 // connect() returns at once, also while the deployment is down: the first call connects, and the handle
 // reconnects by itself, after 0.1 to 1 s. Calls wait for the connection until their deadline. Addresses are
-// gRPC's: "unix:/run/scorer.sock", "scorer:9000", "dns:///scorer:9000" (all replicas behind the name, in
-// turn), "ipv4:10.0.0.1:9000,10.0.0.2:9000". A name is looked up again, at most once a second, whenever a
-// connection ends: a replica that replaces another is found at once, and one that is added is found within
-// DeployOptions::max_connection_age. A name that stands for nobody is looked up ever more seldom, at the
-// least every two minutes.
+// gRPC's: "unix:/run/scorer.sock", "scorer:9000", "dns:///scorer:9000" (all replicas behind the name),
+// "ipv4:10.0.0.1:9000,10.0.0.2:9000".
+//
+// Replicas: one handle uses all of them, each by a connection of its own, from its first answer on
+// (ConnectOptions::calls_in_flight says how calls are spread). A name is looked up again every 5 s while calls
+// are made, and every second while one waits for a connection: so replicas that are added are found within
+// seconds, and one that replaces another at once. A name that stands for nobody, and names that gRPC finds by
+// itself ("dns://server/scorer:9000", "xds:"), are looked up by gRPC, whose connections then take turns.
 //
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
 // schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, overloaded (the
@@ -30,6 +33,7 @@
 #include <batcher/batcher.hpp>
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
+#include <batcher/detail/runtime/patience.hpp>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/remote_runner.hpp>
@@ -55,8 +59,21 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
     auto remote =
         std::make_shared<Remote>(std::move(address), std::move(name),
                                  batching::detail::call_schema<In, Out>(), std::move(options));
-    return batching::detail::Access::make<In, Out>(
-        std::move(executor), std::make_unique<RemoteRunner<In, Out>>(std::move(remote)), batches);
+    auto handle = batching::detail::Access::make<In, Out>(
+        std::move(executor), std::make_unique<RemoteRunner<In, Out>>(remote), batches);
+    remote->on_replicas([engine = std::weak_ptr(batching::detail::Access::engine(handle)),
+                         remote = std::weak_ptr(remote), at_each = batches.max_concurrent_batches] {
+        const auto to = engine.lock();
+        const auto from = remote.lock();
+        if (!to || !from) return;
+        to->change([&] {
+            batching::detail::with_patience([&] {
+                to->machine().spread(from->replicas(), at_each, from->worth());
+                return 0;
+            });
+        });
+    });
+    return handle;
 }
 
 }  // namespace detail

@@ -38,8 +38,14 @@ struct ConnectOptions {
     bool idempotent = false;
     std::size_t max_attempts = 5;  // of an idempotent call; 1 or more
 
-    // Remote calls at the same time; 1 or more. While all are under way, items gather for the next. With 2
-    // the deployment has the next items while it works; more only makes calls smaller.
+    // Remote calls at the same time to each replica that the handle knows of; 1 to 65,536. While all are under
+    // way, items gather for the next. With 2 a replica has the next items while it works; more only makes
+    // calls smaller. Where the address does not tell the replicas (that of a proxy, say), to all of them.
+    //
+    // With several replicas, one that has no call gets what waits at once; one that works gets another only
+    // when max_batch_size of the deployment's Batcher wait; and no call takes more than its share of all items,
+    // unless that is less than such a batch. So batches stay large, and a replica that stands still holds up
+    // the calls that it has, and no others.
     std::size_t calls_in_flight = 2;
 
     // Most items in one remote call; 1 or more.
@@ -90,8 +96,9 @@ inline void check_metadata(const std::string& key, std::string_view value) {
 
 inline void check(const ConnectOptions& options) {
     using batching::detail::require_at_least_one;
+    using batching::detail::require_between;
     require_at_least_one("max_attempts", options.max_attempts);
-    require_at_least_one("calls_in_flight", options.calls_in_flight);
+    require_between("calls_in_flight", options.calls_in_flight, batching::detail::max_slots);
     require_at_least_one("max_items_per_call", options.max_items_per_call);
     require_at_least_one("max_message_size", options.max_message_size);
     require_at_least_one("max_queue_size", options.max_queue_size);

@@ -17,6 +17,7 @@
 #include <batcher/detail/core/queue.hpp>
 #include <batcher/detail/core/recorder.hpp>
 #include <batcher/detail/core/rules.hpp>
+#include <batcher/detail/core/slots.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -146,6 +147,15 @@ public:
         for_each_batch([&](Batch& batch) { batch.calls.for_each(leave); });
     }
 
+    // ---- replicas ---------------------------------------------------------------------------------------
+
+    // Where the batches of a handle run: slots.hpp.
+    void spread(std::size_t replicas, std::size_t at_each, std::size_t worth) {
+        slots_.spread(replicas, at_each, worth);
+    }
+
+    const Rules& rules() const noexcept { return rules_; }
+
     template <class Visit>
     void for_each_batch(Visit visit) {
         pool_.for_each(visit);
@@ -176,9 +186,15 @@ public:
 private:
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
     bool may_start(Time now) const noexcept {
-        if (!slots_.any_free()) return false;
-        if (starting_ > 0) return queue_.size() / rules_.max_batch_size > starting_;
+        const std::size_t needed = slots_.needed();
+        if (needed == 0 || queue_.size() < needed) return false;
+        if (starting_ > 0) return queue_.size() / most_in_batch() > starting_;
         return rules_.reason(queue_, closed_, now).has_value();
+    }
+
+    std::size_t most_in_batch() const noexcept {
+        return std::min(rules_.max_batch_size,
+                        slots_.share_of(queue_.size() + recorder_.stats().running));
     }
 
     void start() noexcept {

@@ -49,8 +49,9 @@ inline Outlook Machine::decide(Time now, bool results_sent) noexcept {
         batch.calls.splice(drains_);
     }
     Outlook outlook;
-    outlook.notify_after = rules_.notify_after(queue_, closed_, slots_.any_free());
-    if (!queue_.empty() && slots_.any_free() && starting_ == 0) {
+    const std::size_t needed = slots_.needed();
+    outlook.notify_after = rules_.notify_after(queue_, closed_, needed);
+    if (needed != 0 && queue_.size() >= needed && starting_ == 0) {
         outlook.wake_at = rules_.due(queue_);
     }
     if (idle()) late_at_ = Rules::never;
@@ -63,7 +64,7 @@ inline void Machine::fill(Batch& batch, Time now) noexcept {
     std::uint32_t size = 0;
     bool mixed = false;
     const CompletionExecutor* const executor = queue_.front().resumes_on;
-    queue_.take(rules_.max_batch_size, batch.calls, [&](Call& call) {
+    queue_.take(most_in_batch(), batch.calls, [&](Call& call) {
         waited.note(call.queued_at);
         mixed |= call.resumes_on != executor;
         call.state(CallState::running);

@@ -1,11 +1,9 @@
-// Pool: the batches of a Machine, and the slots that they run in.
+// Pool: the batches of a Machine.
 #pragma once
 
 #include <batcher/detail/core/batch.hpp>
-#include <cstddef>
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace batching::detail {
 
@@ -56,27 +54,6 @@ private:
     BatchFactory& factory_;
     std::unique_ptr<Batch> all_;  // linked by `older`
     Batch* idle_ = nullptr;       // linked by `next`
-};
-
-// The numbers of the slots that are free. The one that was freed last is taken first.
-class Slots {
-public:
-    explicit Slots(std::size_t count) : count_(count) {
-        free_.reserve(count);
-        while (count > 0) free_.push_back(--count);
-    }
-    bool any_free() const noexcept { return !free_.empty(); }
-    bool all_free() const noexcept { return free_.size() == count_; }
-    std::size_t take() noexcept {
-        const std::size_t slot = free_.back();
-        free_.pop_back();
-        return slot;
-    }
-    void give_back(std::size_t slot) noexcept { free_.push_back(slot); }
-
-private:
-    std::size_t count_;
-    std::vector<std::size_t> free_;
 };
 
 }  // namespace batching::detail

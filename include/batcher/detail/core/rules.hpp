@@ -63,13 +63,14 @@ struct Rules {
     // When a call fails, if it has no result by then.
     Time deadline(const Call& call) const noexcept { return after(call.queued_at, timeout); }
 
-    // The arrival that has to be seen: the first, to set the alarm for it, and that which lets a full batch
-    // go (but a slot that is freed asks again); any that may not be accepted; and each once closed.
-    std::size_t notify_after(const Queue& queue, bool closed, bool slot_is_free) const noexcept {
+    // The arrival that has to be seen: with it the next batch has the calls that it needs to start (0: no slot
+    // is free, and one that is freed asks again), or is full; or it may not be accepted; or all is closed.
+    std::size_t notify_after(const Queue& queue, bool closed, std::size_t needed) const noexcept {
         if (closed) return 1;
-        const std::size_t wanted = !slot_is_free   ? no_limit
-                                   : queue.empty() ? 1
-                                                   : max_batch_size - queue.size() % max_batch_size;
+        const std::size_t wanted = needed == 0 ? no_limit
+                                   : queue.size() < needed
+                                       ? needed - queue.size()
+                                       : max_batch_size - queue.size() % max_batch_size;
         const std::size_t refused = limited() ? max_queue_size - queue.size() + 1 : no_limit;
         const std::size_t first = std::min(wanted, refused);
         return first == no_limit ? 0 : first;

@@ -22,6 +22,8 @@ inline constexpr const char* process_method = "/batcher.v1.Deployment/Process";
 inline constexpr const char* describe_method = "/batcher.v1.Deployment/Describe";
 inline constexpr const char* not_accepted_mark = "batcher-not-accepted";
 inline constexpr const char* deployment_mark = "batcher-deployment";
+// How many items fill a batch of the deployment that has answered.
+inline constexpr const char* batch_size_mark = "batcher-batch-size";
 
 // The buffer takes the string over, without a copy.
 inline ::grpc::ByteBuffer to_buffer(std::string bytes) {

@@ -2,158 +2,33 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
+#include <algorithm>
 #include <atomic>
 #include <batcher/grpc/connect_options.hpp>
-#include <batcher/grpc/detail/byte_buffer.hpp>
-#include <cstdlib>
+#include <batcher/grpc/detail/addresses.hpp>
+#include <batcher/grpc/detail/connection.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 namespace batching::grpc::detail {
 
-// Where channels are destroyed. gRPC joins the threads that call back when its last channel goes: on such
-// a thread it would wait for itself. And a handle's last reference is dropped by whoever comes last, which
-// may be a callback, ours or one of the program's own. So a thread does nothing else.
-//
-// It is never destroyed, as a handle of static storage duration may come after everything else. At the end
-// of the program its thread is joined; channels that come later are kept, and go with the process.
-class Undertaker {
-public:
-    static void take(std::shared_ptr<::grpc::Channel> channel) {
-        instance().bury(std::move(channel));
-    }
-
-    // Once a channel is made, or a server with TLS: then its thread ends before gRPC and OpenSSL clean up at
-    // exit. OpenSSL, which comes with the first that has TLS, frees what belongs to gRPC's threads: those
-    // must not end after that, as they do when their last channel goes.
-    static void join_at_exit(bool tls) {
-        const auto close = [] { instance().close(); };
-        [[maybe_unused]] static const int with_first = std::atexit(close);
-        if (!tls) return;
-        [[maybe_unused]] static const int with_first_tls = std::atexit(close);
-    }
-
-private:
-    Undertaker() = default;
-
-    static Undertaker& instance() {
-        static Undertaker& undertaker = *new Undertaker;
-        return undertaker;
-    }
-
-    // One thread for the channels that go at about the same time.
-    void bury(std::shared_ptr<::grpc::Channel> channel) {
-        const std::lock_guard lock(mutex_);
-        channels_.push_back(std::move(channel));
-        if (busy_ || closed_) return;
-        if (thread_.joinable()) thread_.join();  // it has nothing more to do
-        busy_ = true;
-        thread_ = std::thread([this] { run(); });
-    }
-
-    void run() {
-        std::unique_lock lock(mutex_);
-        while (!channels_.empty()) {
-            auto gone = std::move(channels_);
-            channels_.clear();
-            lock.unlock();
-            gone.clear();
-            lock.lock();
-        }
-        busy_ = false;
-    }
-
-    void close() {
-        std::unique_lock lock(mutex_);
-        closed_ = true;
-        std::thread last = std::move(thread_);
-        lock.unlock();
-        if (last.joinable()) last.join();
-    }
-
-    std::mutex mutex_;
-    std::vector<std::shared_ptr<::grpc::Channel>> channels_;
-    std::thread thread_;
-    bool busy_ = false;
-    bool closed_ = false;
-};
-
-inline std::shared_ptr<::grpc::ChannelCredentials> channel_credentials(
-    const std::optional<Tls>& tls) {
-    if (!tls) return ::grpc::InsecureChannelCredentials();
-    ::grpc::SslCredentialsOptions pem;
-    pem.pem_root_certs = read_pem(tls->root_certificates);
-    pem.pem_cert_chain = read_pem(tls->certificate);
-    pem.pem_private_key = read_pem(tls->private_key);
-    return ::grpc::SslCredentials(pem);
-}
-
-// `pings`: it is asked whether it is still there, as options.keepalive says.
-inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options, bool pings) {
-    ::grpc::ChannelArguments arguments;
-    arguments.SetServiceConfigJSON(R"({"loadBalancingConfig": [{"round_robin": {}}]})");
-    arguments.SetMaxReceiveMessageSize(limit_of(options.max_message_size));
-    arguments.SetMaxSendMessageSize(limit_of(options.max_message_size));
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-    // So that new replicas are found within seconds of a connection's end.
-    arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
-    // Handles to one address have connections of their own, with their own settings.
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    // gRPC itself sends a call again that never reached the deployment; for that it keeps its bytes.
-    arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, limit_of(options.max_message_size));
-    if (pings) {
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds_of(options.keepalive.interval));
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds_of(options.keepalive.timeout));
-        arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    }
-    if (options.tls && !options.tls->server_name.empty()) {
-        arguments.SetSslTargetNameOverride(options.tls->server_name);
-    }
-    return arguments;
-}
-
-// A channel, and what calls go through.
-struct Connection {
-    Connection(const std::string& address,
-               const std::shared_ptr<::grpc::ChannelCredentials>& credentials,
-               const ConnectOptions& options, bool pings)
-        : channel(
-              ::grpc::CreateCustomChannel(address, credentials, channel_arguments(options, pings))),
-          stub(std::make_unique<::grpc::GenericStub>(channel)) {
-        Undertaker::join_at_exit(options.tls.has_value());
-    }
-    Connection(const Connection&) = delete;
-    Connection& operator=(const Connection&) = delete;
-    ~Connection() {
-        stub.reset();
-        Undertaker::take(std::move(channel));
-    }
-
-    bool ready() const { return channel->GetState(false) == GRPC_CHANNEL_READY; }
-
-    std::shared_ptr<::grpc::Channel> channel;
-    std::unique_ptr<::grpc::GenericStub> stub;
-};
-
 // A server of gRPC's hangs up on a client that pings it more often than it likes, by default once in five
 // minutes, and the calls under way fail. So none is pinged that has not said that it may be: a deployment
-// says so with each reply, and a handle that reads it goes on with another channel.
-class Remote {
+// says so with each reply, and a handle that reads it goes on with other channels: those are pinged, and
+// there is one for each replica, which it learns then, so that none is sent more than it can use.
+//
+// The channel of a replica knows the others, too, and uses the next that can be reached: so calls that no
+// server has seen move on by themselves when theirs goes.
+class Remote : public std::enable_shared_from_this<Remote> {
 public:
     Remote(std::string where, std::string name, std::string types, ConnectOptions how)
         : address(std::move(where)),
@@ -161,26 +36,48 @@ public:
           schema(std::move(types)),
           options(std::move(how)),
           credentials_(channel_credentials(options.tls)),
-          pings_(options.keepalive.interval.count() <= 0),  // never: as if it were done
-          connection_(connect(false)) {}
+          to_look_up_(name_in(address)),
+          connections_{connect(false)} {}
     Remote(const Remote&) = delete;
     Remote& operator=(const Remote&) = delete;
     ~Remote() = default;
 
-    // What the next call goes through, and keeps until it has ended.
-    std::shared_ptr<const Connection> connection() const {
+    // To be called when `replicas` or `worth` may have changed. Before the first call.
+    void on_replicas(std::function<void()> then) { on_replicas_ = std::move(then); }
+    // How many there are, as far as they are known; and how many items are worth a call to one.
+    std::size_t replicas() const {
         const std::lock_guard lock(mutex_);
-        return connection_;
+        return connections_.size();
+    }
+    std::size_t worth() const noexcept { return worth_.load(std::memory_order_relaxed); }
+
+    // What a call to replica `number` goes through, and keeps until it has ended.
+    std::shared_ptr<const Connection> connection(std::size_t number) {
+        std::unique_lock lock(mutex_);
+        const auto connection = connections_[number % connections_.size()];
+        lock.unlock();
+        if (recognised() && to_look_up_) look_up_again(*connection);
+        return connection;
+    }
+    bool uses(const Connection& connection) const {
+        const std::lock_guard lock(mutex_);
+        return std::any_of(connections_.begin(), connections_.end(),
+                           [&](const auto& one) { return one.get() == &connection; });
     }
 
-    // Calls from now on go through a connection that is pinged. They wait while it is made: one more that goes
-    // through the other might be with a server that freezes.
-    void ping() {
-        const std::lock_guard lock(mutex_);
-        if (pings_.exchange(true)) return;
-        connection_ = connect(true);
+    // Whether it has been recognised as a deployment of this library.
+    bool recognised() const noexcept { return recognised_.load(std::memory_order_relaxed); }
+
+    // It has said what it is, and how many items are worth a call. Calls wait while the channels are made: one
+    // more that goes through the other might be with a server that freezes.
+    void recognise(std::size_t worth) {
+        if (worth_.exchange(worth) == worth && recognised()) return;
+        if (!recognised_.exchange(true)) {
+            set_addresses(listed_in(address));
+            if (to_look_up_) look_up_soon();
+        }
+        on_replicas_();
     }
-    bool pings() const noexcept { return pings_.load(std::memory_order_relaxed); }
 
     // For one call, with what the options say that goes with each.
     std::shared_ptr<::grpc::ClientContext> new_context(
@@ -223,14 +120,75 @@ public:
     const ConnectOptions options;
 
 private:
-    std::shared_ptr<const Connection> connect(bool pings) const {
-        return std::make_shared<const Connection>(address, credentials_, options, pings);
+    using Steady = std::chrono::steady_clock;
+
+    // To all that the address stands for; or to replica `number`.
+    std::shared_ptr<const Connection> connect(bool pings,
+                                              std::optional<std::size_t> number = {}) const {
+        auto arguments = channel_arguments(options, pings, number.has_value());
+        if (number && to_look_up_) {
+            const auto& [host, port] = *to_look_up_;
+            arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, fmt::format("{}:{}", host, port));
+            if (options.tls && options.tls->server_name.empty()) {
+                arguments.SetSslTargetNameOverride(host);
+            }
+        }
+        return std::make_shared<const Connection>(number ? addresses_.from(*number) : address,
+                                                  credentials_, arguments, options.tls.has_value());
+    }
+
+    void set_addresses(const Addresses& addresses) {
+        const std::lock_guard lock(mutex_);
+        const bool pings = options.keepalive.interval.count() > 0;
+        const bool several = addresses.all.size() > 1;
+        if (!several && connections_.size() == 1 && (!pings || pings_)) return;
+        addresses_ = several ? addresses : Addresses();
+        pings_ = pings;
+        std::vector<std::shared_ptr<const Connection>> made;
+        if (!several) made.push_back(connect(pings));
+        for (std::size_t i = 0; i < addresses_.all.size(); ++i) made.push_back(connect(pings, i));
+        connections_ = std::move(made);
+    }
+
+    // While calls are made, every 5 s; and every second while there is no connection.
+    void look_up_again(const Connection& connection) {
+        const auto since = Steady::now().time_since_epoch() - looked_up_.load();
+        if (since < std::chrono::seconds(1)) return;
+        if (since < std::chrono::seconds(5) && connection.ready()) return;
+        look_up_soon();
+    }
+    void look_up_soon() {
+        if (looking_up_.exchange(true)) return;
+        Lookups::start(*to_look_up_, [weak = weak_from_this()](const Addresses& found) {
+            if (const auto self = weak.lock()) self->looked_up(found);
+        });
+    }
+    void looked_up(const Addresses& found) {
+        looked_up_ = Steady::now().time_since_epoch();
+        looking_up_ = false;
+        if (found.all.empty() || !are_new(found)) return;
+        set_addresses(found);
+        on_replicas_();
+    }
+    bool are_new(const Addresses& found) const {
+        const std::lock_guard lock(mutex_);
+        return found != addresses_;
     }
 
     const std::shared_ptr<::grpc::ChannelCredentials> credentials_;
-    std::atomic<bool> pings_;
+    const std::optional<HostAndPort> to_look_up_;
+    std::function<void()> on_replicas_ = [] {};
+
+    std::atomic<bool> recognised_{false};
+    std::atomic<std::size_t> worth_{1};
+    std::atomic<bool> looking_up_{false};
+    std::atomic<Steady::duration> looked_up_{};
+
     mutable std::mutex mutex_;
-    std::shared_ptr<const Connection> connection_;
+    Addresses
+        addresses_;  // of the replicas; none if there is one channel for all that the address stands for
+    bool pings_ = false;
+    std::vector<std::shared_ptr<const Connection>> connections_;
     std::atomic<bool> reached_{false};
     std::string reason_ = "there was no answer to an attempt to connect";
 };

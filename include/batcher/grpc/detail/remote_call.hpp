@@ -21,6 +21,7 @@
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/watch.hpp>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -34,10 +35,11 @@ namespace batching::grpc::detail {
 class RemoteCall {
 public:
     RemoteCall(std::shared_ptr<Remote> remote, std::string request,
-               std::chrono::system_clock::time_point deadline)
+               std::chrono::system_clock::time_point deadline, std::size_t replica)
         : remote_(std::move(remote)),
           request_(to_buffer(std::move(request))),
-          deadline_(deadline) {}
+          deadline_(deadline),
+          replica_(replica) {}
     RemoteCall(const RemoteCall&) = delete;
     RemoteCall& operator=(const RemoteCall&) = delete;
 
@@ -81,12 +83,10 @@ private:
         }
         if (cancelled) context->TryCancel();
         reply_.Clear();
-        const auto connection = remote_->connection();
+        // Another time it is another replica's turn.
+        const auto connection = remote_->connection(replica_ + attempts_);
         connection_ = connection;
-        if (!connection->ready()) {
-            watch_ = std::make_shared<Watch>(remote_, connection);
-            watch_->ask();
-        }
+        if (!connection->ready()) watch(context);
         connection->stub->UnaryCall(context.get(), method, {}, &request_, &reply_,
                                     [self = shared(), context, then](::grpc::Status status) {
                                         if (const auto watch = std::move(self->watch_))
@@ -95,11 +95,42 @@ private:
                                     });
     }
 
+    using Context = std::shared_ptr<::grpc::ClientContext>;
+
+    // Asks why there is no connection, as long as the call waits for one.
+    void watch(const Context& context) {
+        const auto failed = [weak = std::weak_ptr<RemoteCall>(shared()), context,
+                             connection = connection_](const std::string&) {
+            const auto self = weak.lock();
+            if (self && !self->remote_->uses(*connection)) self->move(context);
+        };
+        watch_ = std::make_shared<Watch>(remote_, connection_, failed);
+        watch_->ask();
+    }
+
+    void move(const Context& context) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (context != context_) return;  // it has come back
+            moves_ = true;
+        }
+        context->TryCancel();
+    }
+
+    // Whether it is to be sent elsewhere, as there are other replicas now, and those that it could be sent to
+    // are gone. It has not left: else it would have failed, and would not wait for a connection.
+    bool moves(const ::grpc::Status& status) {
+        const std::lock_guard lock(mutex_);
+        return std::exchange(moves_, false) && !cancelled_ && !connection_->ready() &&
+               status.error_code() == ::grpc::StatusCode::CANCELLED;
+    }
+
     void on_reply(const ::grpc::Status& status) {
+        if (moves(status)) return start();
         ++attempts_;
         if (status.ok()) {
             remote_->reached();
-            if (!remote_->pings() && has_mark(deployment_mark)) remote_->ping();
+            if (has_mark(deployment_mark)) remote_->recognise(batch_size());
             return done(nullptr, reply_);
         }
         if (has_time()) {
@@ -124,6 +155,18 @@ private:
     // Of the call that has just ended.
     bool has_mark(const char* mark) const {
         return context_->GetServerTrailingMetadata().count(mark) != 0;
+    }
+
+    // How many items fill a batch there; 1 if that is not said.
+    std::size_t batch_size() const {
+        const auto& metadata = context_->GetServerTrailingMetadata();
+        const auto found = metadata.find(batch_size_mark);
+        std::size_t size = 1;
+        if (found != metadata.end()) {
+            const auto& text = found->second;
+            std::from_chars(text.begin(), text.end(), size);
+        }
+        return std::max<std::size_t>(1, size);
     }
 
     // Whether it may run twice, and may end better the next time. INTERNAL and UNKNOWN are a proxy's, as of
@@ -168,6 +211,7 @@ private:
     const std::shared_ptr<Remote> remote_;
     const ::grpc::ByteBuffer request_;
     const Clock::time_point deadline_;
+    const std::size_t replica_;
     ::grpc::ByteBuffer reply_;
     std::shared_ptr<const Connection> connection_;  // of the call under way, as context_
     std::shared_ptr<Watch> watch_;                  // while it waits for a connection
@@ -175,8 +219,9 @@ private:
     ::grpc::Status cancellation_;  // while it is not known who has cancelled
 
     std::mutex mutex_;
-    std::shared_ptr<::grpc::ClientContext> context_;  // of the call under way
+    Context context_;  // of the call under way
     bool cancelled_ = false;
+    bool moves_ = false;
 };
 
 }  // namespace batching::grpc::detail

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <batcher/codec.hpp>
+#include <batcher/detail/core/slots.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/grpc/detail/remote_call.hpp>
@@ -74,7 +75,8 @@ private:
     class Call final : public RemoteCall {
     public:
         Call(RemoteBatch& batch, std::string request, std::size_t first, std::size_t count)
-            : RemoteCall(batch.remote_, std::move(request), batch.deadline_),
+            : RemoteCall(batch.remote_, std::move(request), batch.deadline_,
+                         batching::detail::Slots::place_of(batch.batch_.slot)),
               batch_(batch),
               at_(first),
               left_(count) {}

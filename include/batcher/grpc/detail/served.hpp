@@ -29,8 +29,10 @@ namespace batching::grpc::detail {
 // Without the types of its items.
 class Served {
 public:
-    Served(std::string name, std::string schema)
-        : name_(std::move(name)), schema_(std::move(schema)) {}
+    Served(std::string name, std::string schema, std::size_t batch_size)
+        : name_(std::move(name)),
+          schema_(std::move(schema)),
+          batch_size_(std::to_string(batch_size)) {}
     Served(const Served&) = delete;
     Served& operator=(const Served&) = delete;
     virtual ~Served() = default;
@@ -44,10 +46,13 @@ public:
 
     const std::string& name() const noexcept { return name_; }
     const std::string& schema() const noexcept { return schema_; }
+    // How many items fill a batch, as it is said to clients.
+    const std::string& batch_size() const noexcept { return batch_size_; }
 
 private:
     std::string name_;
     std::string schema_;
+    std::string batch_size_;
 };
 
 // One Process call. It owns itself until gRPC says that it is over.
@@ -193,7 +198,8 @@ template <class In, class Out, class Clock>
 class ServedBatcher final : public Served {
 public:
     ServedBatcher(std::string name, Batcher<In, Out, Clock>& batcher)
-        : Served(std::move(name), batching::detail::call_schema<In, Out>()),
+        : Served(std::move(name), batching::detail::call_schema<In, Out>(),
+                 batching::detail::Access::engine(batcher)->machine().rules().max_batch_size),
           engine_(batching::detail::Access::engine(batcher)) {}
 
     ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,

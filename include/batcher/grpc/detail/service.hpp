@@ -61,14 +61,16 @@ private:
         try {
             admit(context);
             const Contiguous request(bytes);
-            return process(wire::read_request(request.view(), options_.max_items_per_call), reply);
+            return process(context, wire::read_request(request.view(), options_.max_items_per_call),
+                           reply);
         } catch (...) {
             return refuse(context, status_of(std::current_exception()));
         }
     }
 
-    Reactor* process(const wire::ProcessRequest& request, Buffer& reply) {
+    Reactor* process(Context& context, const wire::ProcessRequest& request, Buffer& reply) {
         Served& served = find(request.deployment);
+        context.AddTrailingMetadata(batch_size_mark, served.batch_size());
         if (!request.schema.empty() && request.schema != served.schema()) {
             throw Error(errc::schema_mismatch,
                         fmt::format("the handle's types are {}, and the deployment's are {}",

@@ -10,8 +10,10 @@
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 namespace batching::grpc::detail {
@@ -30,9 +32,13 @@ void later(std::chrono::milliseconds delay, Then then) {
 
 class Watch : public std::enable_shared_from_this<Watch> {
 public:
-    Watch(std::shared_ptr<Remote> remote, std::shared_ptr<const Connection> connection)
+    using OnFailure = std::function<void(const std::string& reason)>;
+
+    Watch(std::shared_ptr<Remote> remote, std::shared_ptr<const Connection> connection,
+          OnFailure on_failure)
         : remote_(std::move(remote)),
           connection_(std::move(connection)),
+          on_failure_(std::move(on_failure)),
           nothing_(to_buffer(std::string())) {}
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
@@ -68,11 +74,13 @@ private:
         if (status.error_code() == StatusCode::CANCELLED) return;
         if (status.error_code() != StatusCode::UNAVAILABLE) return remote_->reached();
         remote_->not_reached(status.error_message());
+        on_failure_(status.error_message());
         later(std::chrono::milliseconds(200), [self = shared_from_this()] { self->ask(); });
     }
 
     const std::shared_ptr<Remote> remote_;
     const std::shared_ptr<const Connection> connection_;
+    const OnFailure on_failure_;
     const ::grpc::ByteBuffer nothing_;
     ::grpc::ByteBuffer reply_;
 
