@@ -24,6 +24,7 @@
 
 #include <fmt/format.h>
 
+#include <batcher/detail/codec/fit.hpp>
 #include <batcher/detail/codec/safety.hpp>
 #include <batcher/detail/codec/shape.hpp>
 #include <batcher/error.hpp>
@@ -32,9 +33,11 @@
 #include <cstddef>
 #include <limits>
 #include <msgpack.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace batching {
 
@@ -52,6 +55,15 @@ concept Encodable = requires(const T& value, std::string& out, std::string_view 
 };
 
 namespace detail {
+
+// How likely bytes are to be no T. Where they are not, that may cost an exception.
+enum class Doubt : bool { none, some };
+
+// Of the codecs built in: nothing, where decode() would throw.
+template <class T>
+concept DecodesQuietly = requires(std::string_view bytes, Doubt doubt) {
+    { Codec<T>::try_decode(bytes, doubt) } -> std::same_as<std::optional<T>>;
+};
 
 // google::protobuf::MessageLite, known by what it can do, so that its headers are not needed here.
 template <class T>
@@ -84,10 +96,16 @@ struct Codec<T> {
     }
 
     static T decode(std::string_view bytes) {
-        T message;
+        if (std::optional<T> message = try_decode(bytes, detail::Doubt::none))
+            return *std::move(message);
+        detail::throw_malformed(bytes, "no message", schema());
+    }
+
+    static std::optional<T> try_decode(std::string_view bytes, detail::Doubt) {
+        std::optional<T> message(std::in_place);
         if (bytes.size() > std::numeric_limits<int>::max() ||
-            !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-            detail::throw_malformed(bytes, "no message", schema());
+            !message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+            message.reset();
         }
         return message;
     }
@@ -113,24 +131,36 @@ struct Codec<T> {
             detail::throw_malformed(bytes, "not one complete MessagePack value, at most 64 deep,",
                                     schema());
         }
+        if (std::optional<T> value = convert(bytes, detail::Doubt::none)) return *std::move(value);
+        detail::throw_malformed(bytes, "no MessagePack value", schema());
+    }
+
+    static std::optional<T> try_decode(std::string_view bytes, detail::Doubt doubt) {
+        return detail::is_one_value(bytes) ? convert(bytes, doubt) : std::nullopt;
+    }
+
+private:
+    static std::optional<T> convert(std::string_view bytes, detail::Doubt doubt) {
         try {
             msgpack::zone zone;
             const msgpack::object object =
                 msgpack::unpack(zone, bytes.data(), bytes.size(), leave_strings);
+            if (doubt == detail::Doubt::some && !detail::fits<T>(object)) return std::nullopt;
             if constexpr (msgpack::has_as<T>::value) {
                 return object.template as<T>();
             } else {
-                T value{};  // an array that is too short leaves the rest of a std::array as it is
-                object.convert(value);
+                std::optional<T> value(std::in_place);
+                *value =
+                    T{};  // an array that is too short leaves the rest of a std::array as it is
+                object.convert(*value);
                 return value;
             }
         } catch (const msgpack::type_error&) {
         } catch (const msgpack::unpack_error&) {
         }
-        detail::throw_malformed(bytes, "no MessagePack value", schema());
+        return std::nullopt;
     }
 
-private:
     struct Sink {
         std::string& out;
         void write(const char* bytes, std::size_t size) { out.append(bytes, size); }

@@ -1,6 +1,7 @@
 // A deployment as a process of its own, for the tests to start, stop, freeze and kill.
 //
 //     remote_server listen=ADDRESS [label=TEXT] [log=FILE] [max_batch=N] [timeout_ms=N, -1: none] [share_port=1]
+//                   [max_message=BYTES] [max_memory=BYTES]
 //     remote_server connect=ADDRESS [text=BYTES]
 //
 // The first serves "work", says `listening ADDRESS` when it is ready, and `drained` when wait() has returned. Into
@@ -90,6 +91,8 @@ int serve(std::map<std::string, std::string>& options) {
          .batch_timeout = timeout_ms < 0 ? batching::no_timeout : timeout_ms * 1ms}};
     auto deployment = batching::grpc::deploy(
         {.listen = options["listen"],
+         .max_message_size = static_cast<std::size_t>(number("max_message", 64 << 20)),
+         .max_memory = static_cast<std::size_t>(number("max_memory", 0)),
          .share_port = number("share_port", 0) != 0,
          .max_connection_age = number("max_connection_age_ms", 30'000) * 1ms},
         "work", work);

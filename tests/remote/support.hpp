@@ -148,6 +148,7 @@ public:
     ~Process();
 
     const std::string& address() const { return address_; }  // that it said it listens on
+    int id() const { return pid_; }
     void signal(int number) const;
     // The exit status, or 128 + the signal that ended it; nothing if it still runs after half a minute.
     std::optional<int> wait();

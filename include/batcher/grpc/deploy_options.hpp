@@ -4,12 +4,14 @@
 // std::invalid_argument naming the field and the value.
 #pragma once
 
+#include <algorithm>
 #include <batcher/grpc/tls.hpp>
 #include <batcher/options.hpp>
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -58,6 +60,20 @@ struct DeployOptions {
     // Most calls at the same time on one connection; 1 or more. The others wait on the client's side.
     std::size_t max_calls_per_connection = 4096;
 
+    // Most bytes that calls take. Twice that bounds the deployment's memory, besides that of its Batchers'
+    // functions, and of what a client that holds a connection is owed (about 100 KiB each):
+    //
+    //     max_memory      for what is on its way in: gRPC's ResourceQuota over all connections
+    //   + max_memory      for calls that are there: 16 KiB each, twice the bytes of the request, about
+    //                     200 bytes and sizeof(In) + sizeof(Out) for an item, and the bytes of the reply
+    //   + 24 * max_message_size, if items are MessagePack, for each thread that decodes large requests (one
+    //                     for four processors): what msgpack-cxx makes of the values of one item
+    //
+    // Values that take more memory than their bytes did, as a vector of empty vectors, do so on top. A call
+    // that does not fit fails at once with RESOURCE_EXHAUSTED, errc::overloaded at a handle; what gRPC has no
+    // room for, it resets, with the same status. 0: 16 times max_message_size, and at least 256 MiB.
+    std::size_t max_memory = 0;
+
     // How long stop() waits for what was accepted; then it is cancelled.
     std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);
 
@@ -73,6 +89,12 @@ struct DeployOptions {
 };
 
 namespace detail {
+
+inline std::size_t max_memory_of(const DeployOptions& options) noexcept {
+    if (options.max_memory != 0) return options.max_memory;
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 32;
+    return std::max(std::size_t{256} << 20U, 16 * std::min(options.max_message_size, most));
+}
 
 inline void check(const DeployOptions& options) {
     using batching::detail::require_at_least_one;

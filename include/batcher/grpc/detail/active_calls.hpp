@@ -1,13 +1,10 @@
 // ActiveCalls: the calls that a deployment has accepted and not yet answered, for the sake of its end.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <cstddef>
 #include <list>
 #include <mutex>
-#include <vector>
 
 namespace batching::grpc::detail {
 
@@ -37,7 +34,6 @@ public:
     void remove(ActiveCall& call) {
         const std::lock_guard lock(mutex_);
         calls_.erase(call.place_);
-        std::replace(told_.begin(), told_.end(), &call, static_cast<ActiveCall*>(nullptr));
         if (calls_.empty()) none_.notify_all();
     }
 
@@ -47,21 +43,16 @@ public:
         return none_.wait_until(lock, end, [this] { return calls_.empty(); });
     }
 
+    // Calls that end wait for the lock, on other threads: none ends inside give_up().
     void give_up_all() {
-        // A call that ends on another thread waits for the lock; those that do on this thread are taken out.
         const std::lock_guard lock(mutex_);
-        told_.assign(calls_.begin(), calls_.end());
-        for (std::size_t i = 0; i < told_.size(); ++i) {
-            if (ActiveCall* const call = told_[i]) call->give_up();
-        }
-        told_.clear();
+        for (ActiveCall* const call : calls_) call->give_up();
     }
 
 private:
-    std::recursive_mutex mutex_;
-    std::condition_variable_any none_;
+    std::mutex mutex_;
+    std::condition_variable none_;
     std::list<ActiveCall*> calls_;
-    std::vector<ActiveCall*> told_;  // while all are given up
 };
 
 }  // namespace batching::grpc::detail

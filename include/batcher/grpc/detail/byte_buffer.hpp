@@ -38,6 +38,7 @@ inline ::grpc::ByteBuffer to_buffer(std::string bytes) {
 // The bytes of a buffer in one piece: as they are if they are one, else copied together.
 class Contiguous {
 public:
+    Contiguous() = default;
     explicit Contiguous(const ::grpc::ByteBuffer& buffer) {
         if (!buffer.Valid()) return;
         if (!buffer.TrySingleSlice(&slice_).ok()) buffer.DumpToSingleSlice(&slice_);

@@ -1,6 +1,7 @@
 // Connection: a gRPC channel, how it is made, and how it goes.
 #pragma once
 
+#include <grpc/grpc.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -105,6 +106,9 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options,
     if (!one) arguments.SetServiceConfigJSON(R"({"loadBalancingConfig": [{"round_robin": {}}]})");
     arguments.SetMaxReceiveMessageSize(limit_of(options.max_message_size));
     arguments.SetMaxSendMessageSize(limit_of(options.max_message_size));
+    // What is compressed may become any number of bytes, and is counted before.
+    arguments.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
+    arguments.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);

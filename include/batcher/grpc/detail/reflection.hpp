@@ -9,7 +9,12 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server_builder.h>
+#include <grpcpp/support/method_handler.h>
 
+#include <batcher/grpc/detail/byte_buffer.hpp>
 #include <string>
 
 namespace batching::grpc::detail {
@@ -97,18 +102,40 @@ private:
     google::protobuf::FileDescriptorProto file_;
 };
 
-// For the servers that are built from now on.
-inline void enable_reflection() {
-    DeploymentProto::add();
-    ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-}
+// Reflection lists the services that are registered, and ours is served by a generic one. So one of its
+// name is registered, for a host that nobody calls.
+class Listed {
+public:
+    // Before the server is built, which must go first.
+    void add_to(::grpc::ServerBuilder& builder) {
+        DeploymentProto::add();
+        ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+        builder.RegisterService("listed.invalid", &service_);
+    }
+
+private:
+    struct Service final : ::grpc::Service {
+        Service() {
+            using namespace ::grpc::internal;
+            // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): gRPC owns both
+            AddMethod(new RpcServiceMethod(process_method, RpcMethod::NORMAL_RPC,
+                                           new UnknownMethodHandler("")));
+        }
+    };
+    Service service_;
+};
 
 }  // namespace batching::grpc::detail
 
 #else
 
+namespace grpc {
+class ServerBuilder;
+}
 namespace batching::grpc::detail {
-inline void enable_reflection() {}
+struct Listed {
+    void add_to(::grpc::ServerBuilder&) {}
+};
 }  // namespace batching::grpc::detail
 
 #endif

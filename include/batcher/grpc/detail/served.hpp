@@ -2,8 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
+#include <grpcpp/support/status.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,8 +13,11 @@
 #include <batcher/grpc/deploy_options.hpp>
 #include <batcher/grpc/detail/active_calls.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/incoming_call.hpp>
+#include <batcher/grpc/detail/item_reader.hpp>
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/wire.hpp>
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <memory>
@@ -37,10 +39,9 @@ public:
     Served& operator=(const Served&) = delete;
     virtual ~Served() = default;
 
-    // Reads the items and hands them in; the reactor answers when the last has its result.
-    virtual ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
-                                                ::grpc::ByteBuffer& reply, ActiveCalls& active,
-                                                const DeployOptions& options) = 0;
+    // What reads the items, hands them in, and replies when the last has its result.
+    virtual std::unique_ptr<Answer> answer(IncomingCall& call, Request request, ActiveCalls& active,
+                                           const DeployOptions& options) = 0;
     // What waits is not to wait for its batch to fill.
     virtual void flush() = 0;
 
@@ -49,100 +50,84 @@ public:
     // How many items fill a batch, as it is said to clients.
     const std::string& batch_size() const noexcept { return batch_size_; }
 
+    // Bytes that an item of a call takes besides those of its value.
+    virtual std::size_t item_size() const noexcept = 0;
+
 private:
     std::string name_;
     std::string schema_;
     std::string batch_size_;
 };
 
-// One Process call. It owns itself until gRPC says that it is over.
+// One Process call.
 template <class In, class Out, class Clock>
-class ProcessCall final : public ::grpc::ServerUnaryReactor,
+class ProcessCall final : public Answer,
                           private ActiveCall,
                           private batching::detail::FanIn<In, Out, Clock> {
     using FanIn = batching::detail::FanIn<In, Out, Clock>;
     using Engine = batching::detail::Engine;
 
 public:
-    ProcessCall(std::shared_ptr<Engine> engine, ::grpc::ByteBuffer& reply, ActiveCalls& active,
-                std::size_t max_message_size)
+    ProcessCall(std::shared_ptr<Engine> engine, IncomingCall& call, Request request,
+                ActiveCalls& active, std::size_t max_message_size)
         : engine_(std::move(engine)),
-          reply_(reply),
+          call_(call),
+          reader_(std::move(request)),
           active_(active),
           max_message_size_(max_message_size) {
+        this->reserve(reader_.size());
         active_.add(*this);
     }
     ~ProcessCall() override { active_.remove(*this); }
 
-    // Within the method's handler: until that returns, the call cannot end.
-    void start(const wire::ProcessRequest& request) {
-        this->reserve(request.items.size());
-        for (const std::string_view item : request.items) {
-            try {
-                this->add(Codec<In>::decode(item));
-            } catch (const Error&) {
-                unreadable(std::current_exception());
-            } catch (const std::exception& e) {  // of a codec of the user's
-                unreadable(std::make_exception_ptr(Error(errc::malformed, e.what())));
-            } catch (...) {
-                unreadable(std::current_exception());
-            }
-        }
+    bool step() override {
+        if (call_.client_gone()) throw Error(errc::unavailable, "the client has gone");
+        if (!reader_.read_some([this](In item) { this->add(std::move(item)); })) return false;
+        reader_.release();
         this->submit(*engine_, &batching::detail::CompletionExecutor::anywhere(),
                      batching::detail::Accept::as_many_as_fit);
         if (state_.exchange(State::submitted) == State::cancelled) this->cancel(*engine_);
         this->detach();
+        return true;
     }
+
+    void client_gone() override { give_up(); }
+
+    using Part = typename FanIn::Part;
 
 private:
     enum class State { open, submitted, cancelled };
-
-    // The client has gone, or its deadline has passed. At any time, also while start() runs.
-    void OnCancel() override { give_up(); }
 
     void give_up() override {
         if (state_.exchange(State::cancelled) == State::submitted) this->cancel(*engine_);
     }
 
-    void OnDone() override { delete this; }
-
-    // OnDone() and OnCancel() are called where gRPC learns of the end, not on one more thread that it would
-    // wake for each call: 30 us of a lone one. It asks this of its own reactors only, as such functions must
-    // not block for long, and may come inside Finish(): these wait at most while items are being moved or
-    // calls given up, and nothing here touches a call that it has finished.
-    bool InternalInlineable() override { return true; }
-
-    // An item that will not run.
-    void unreadable(std::exception_ptr error) {
-        unreadable_.emplace_back(this->size() + unreadable_.size(), std::move(error));
-    }
-
     void all_ended(bool detached) override {
-        if (!detached) return;  // start() is still under way
+        if (!detached) return;  // step() is still under way
+        if (call_.client_gone()) return call_.refuse(::grpc::Status::CANCELLED);
+        std::string results;
         try {
-            write_reply();
+            write_results(results);
         } catch (...) {  // no memory for it
-            return this->Finish(::grpc::Status(::grpc::StatusCode::RESOURCE_EXHAUSTED, ""));
+            return call_.refuse(::grpc::Status(::grpc::StatusCode::RESOURCE_EXHAUSTED, ""));
         }
-        this->Finish(::grpc::Status::OK);
+        call_.reply(std::move(results));
     }
 
-    void write_reply() {
-        std::string results;
-        const std::size_t size = this->size() + unreadable_.size();
+    void write_results(std::string& results) {
+        const std::size_t size = reader_.size();
         results.reserve(16 + size * 16);
-        auto unreadable = unreadable_.begin();
+        auto unreadable = reader_.unreadable().begin();
         std::size_t part = 0;
         for (std::size_t i = 0; i < size; ++i) {
             const std::size_t kept = (size - 1 - i) * bare_failure;
             room_ = max_message_size_ - std::min(max_message_size_, kept);
-            if (unreadable != unreadable_.end() && unreadable->first == i) {
+            if (unreadable != reader_.unreadable().end() && unreadable->first == i) {
                 write(results, (unreadable++)->second);
             } else {
                 write((*this)[part++], results);
             }
         }
-        reply_ = to_buffer(std::move(results));
     }
 
     void write(const typename FanIn::Part& part, std::string& results) {
@@ -158,12 +143,17 @@ private:
         wire::write_value(results, [](std::string&) {});
     }
     void write(std::string& results, const std::exception_ptr& error) {
-        const ::grpc::Status status = status_of(error);
+        if (error != last_error_) {  // many items have one error
+            const ::grpc::Status status = status_of(error);
+            failure_code_ = status.error_code();
+            failure_message_ = wire::valid_utf8(status.error_message());
+            last_error_ = error;
+        }
         const std::size_t before = results.size();
-        wire::write_failure(results, status.error_code(), wire::valid_utf8(status.error_message()));
+        wire::write_failure(results, failure_code_, failure_message_);
         if (results.size() <= room_) return;
         results.resize(before);
-        wire::write_failure(results, status.error_code(), "");
+        wire::write_failure(results, failure_code_, "");
     }
     template <class Value>
     void write(std::string& results, const Value& value) {
@@ -185,12 +175,14 @@ private:
     static constexpr std::size_t bare_failure = 8;
 
     const std::shared_ptr<Engine> engine_;
-    std::vector<std::pair<std::size_t, std::exception_ptr>>
-        unreadable_;  // by their place among all
-    ::grpc::ByteBuffer& reply_;
+    IncomingCall& call_;
+    ItemReader<In> reader_;
     ActiveCalls& active_;
     const std::size_t max_message_size_;
-    std::size_t room_ = 0;  // for the results up to the one that is written
+    std::size_t room_ = 0;           // for the results up to the one that is written
+    std::exception_ptr last_error_;  // that was written, as:
+    int failure_code_ = 0;
+    std::string failure_message_;
     std::atomic<State> state_{State::open};
 };
 
@@ -202,18 +194,18 @@ public:
                  batching::detail::Access::engine(batcher)->machine().rules().max_batch_size),
           engine_(batching::detail::Access::engine(batcher)) {}
 
-    ::grpc::ServerUnaryReactor* process(const wire::ProcessRequest& request,
-                                        ::grpc::ByteBuffer& reply, ActiveCalls& active,
-                                        const DeployOptions& options) override {
-        auto call = std::make_unique<ProcessCall<In, Out, Clock>>(engine_, reply, active,
-                                                                  options.max_message_size);
-        call->start(request);
-        return call.release();
+    std::unique_ptr<Answer> answer(IncomingCall& call, Request request, ActiveCalls& active,
+                                   const DeployOptions& options) override {
+        return std::make_unique<Call>(engine_, call, std::move(request), active,
+                                      options.max_message_size);
     }
 
     void flush() override { engine_->flush(); }
+    std::size_t item_size() const noexcept override { return sizeof(typename Call::Part) + 64; }
 
 private:
+    using Call = ProcessCall<In, Out, Clock>;
+
     const std::shared_ptr<batching::detail::Engine> engine_;
 };
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -46,7 +46,6 @@ public:
     Server(DeployOptions options, std::vector<std::unique_ptr<Served>> served)
         : options_(std::move(options)), service_(options_, std::move(served)) {
         listen();
-        set_health(true);
     }
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
@@ -60,7 +59,6 @@ public:
         signal_.stop();
         const std::lock_guard lock(stopping_);  // whoever comes second waits for the first
         if (std::exchange(stopped_, true)) return;
-        set_health(false);
         service_.stop();
         drain();
     }
@@ -78,11 +76,11 @@ private:
         }
         shutdown.join();
         server_->Wait();
+        service_.end();
     }
 
     void listen() {
-        ::grpc::EnableDefaultHealthCheckService(true);
-        enable_reflection();
+        ::grpc::EnableDefaultHealthCheckService(false);  // ours is served instead
         ::grpc::ServerBuilder builder;
         configure(builder);
         addresses_ = options_.listen.all();
@@ -91,7 +89,8 @@ private:
         for (std::size_t i = 0; i < addresses_.size(); ++i) {
             builder.AddListeningPort(to_bind(addresses_[i]), credentials, &ports[i]);
         }
-        builder.RegisterService(&service_);
+        service_.add_to(builder);
+        listed_.add_to(builder);
         server_ = builder.BuildAndStart();
         Undertaker::join_at_exit(options_.tls.has_value());
         for (std::size_t i = 0; i < addresses_.size(); ++i) {
@@ -99,6 +98,7 @@ private:
             name_port(addresses_[i], ports[i]);
         }
         for (auto& socket : sockets_) socket.publish();
+        service_.start();
     }
 
     std::string to_bind(const std::string& address) {
@@ -118,6 +118,14 @@ private:
     }
 
     void configure(::grpc::ServerBuilder& builder) const {
+        ::grpc::ResourceQuota quota;
+        quota.Resize(max_memory_of(options_));
+        builder.SetResourceQuota(quota);
+        // A few bytes that are compressed may be any number, and are counted before they are that.
+        for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+            builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
+        }
+        builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
         builder.SetMaxReceiveMessageSize(limit_of(options_.max_message_size));
         builder.SetMaxSendMessageSize(-1);  // replies are cut to size item by item
         builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, options_.share_port ? 1 : 0);
@@ -146,18 +154,9 @@ private:
         }
     }
 
-    void set_health(bool serving) {
-        auto* const health = server_->GetHealthCheckService();
-        if (health == nullptr) return;
-        health->SetServingStatus(serving);  // of the server, the name ""
-        health->SetServingStatus(service_name, serving);
-        for (const auto& served : service_.served()) {
-            health->SetServingStatus(served->name(), serving);
-        }
-    }
-
     const DeployOptions options_;
     Service service_;
+    Listed listed_;
     std::vector<std::string> addresses_;
     std::deque<UnixSocket> sockets_;
     StopSignal signal_;

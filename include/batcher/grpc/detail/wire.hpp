@@ -97,7 +97,12 @@ struct ProcessRequest {
 inline ProcessRequest read_request(std::string_view bytes, std::size_t max_items) {
     ProcessRequest request;
     Reader reader("batcher.v1.ProcessRequest", bytes);
+    std::size_t others =
+        0;  // fields that are no items: a few, unless somebody wants to keep us busy
     for (Field field; reader.next(field);) {
+        if (field.number != 3 && ++others > 1000) {
+            fail("batcher.v1.ProcessRequest", "it has too many fields");
+        }
         if (!field.delimited) continue;
         if (field.number == 1) request.deployment = field.bytes;
         if (field.number == 2) request.schema = field.bytes;
