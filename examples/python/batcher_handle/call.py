@@ -1,0 +1,170 @@
+"""Call: one remote call that carries many items, with its deadline and the times that it is sent again.
+
+It is sent again only if that cannot run an item twice, or if the user says that this does no harm:
+
+    never on the wire, or not seen by the server    gRPC itself sends it again
+    not accepted by a deployment that stops         sent again, until the deadline
+    cancelled by its gRPC, before it saw it         the same, if it is a deployment of batcher that answers there
+    the connection broke, or a proxy failed it      if idempotent, max_attempts times in all
+"""
+
+import asyncio
+import copy
+from typing import Any, Callable, Generic, List, Optional, TypeVar
+
+import grpc
+import grpc.aio
+
+from . import errors, messages
+from .remote import Remote, has_mark
+
+Out = TypeVar("Out")
+
+Code = grpc.StatusCode
+_MAY_BE_REPEATED = (Code.UNAVAILABLE, Code.CANCELLED, Code.INTERNAL, Code.UNKNOWN)
+
+
+class Item(Generic[Out]):
+    """One that a caller waits for."""
+
+    __slots__ = ("call", "data", "deadline", "future")
+
+    def __init__(self, data: bytes, deadline: float, future: "asyncio.Future[Out]") -> None:
+        self.data = data
+        self.deadline = deadline  # by the event loop's clock
+        self.future = future
+        self.call: Optional[Call[Out]] = None  # while it is under way
+
+
+class Call(Generic[Out]):
+    def __init__(
+        self, remote: Remote, items: List[Item[Out]], decode: Callable[[bytes], Out]
+    ) -> None:
+        self._remote = remote
+        self._items = items
+        self._decode = decode
+        self._wanted = len(items)
+        self._deadline = max(item.deadline for item in items)
+        for item in items:
+            item.call = self
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def left(self) -> None:
+        """One of its callers has gone. When all have, it is cancelled, and with it what waits over there."""
+        self._wanted -= 1
+        if self._wanted == 0:
+            self.task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            self._read(await self._answer())
+        except errors.Error as error:
+            self._fail(error)
+        except Exception as error:  # whatever it is: no caller waits for ever
+            self._fail(errors.RemoteFailure(f"{self._remote.name} could not be called: {error!r}"))
+
+    async def _answer(self) -> bytes:
+        """The bytes of a reply."""
+        remote = self._remote
+        request = messages.ProcessRequest(
+            deployment=remote.deployment,
+            schema=remote.options.schema,
+            items=[item.data for item in self._items],
+        ).SerializeToString()
+        attempts = 0
+        while True:
+            connection = await remote.reach(self._deadline)
+            call = self._send(connection.process, request)
+            try:
+                reply: bytes = await call
+            except grpc.aio.AioRpcError as error:
+                attempts += 1
+                pause = min(0.16, 0.005 * 2 ** (attempts - 1))
+                if not await self._may_go_again(error, attempts, pause):
+                    raise self._failed(error) from None
+                await asyncio.sleep(pause)
+            else:
+                remote.seen(await call.trailing_metadata())
+                return reply
+
+    def _send(self, method: Any, request: bytes) -> Any:
+        left = max(0.0, self._deadline - asyncio.get_running_loop().time())
+        return method(request, timeout=left, metadata=self._remote.metadata, wait_for_ready=True)
+
+    def _has_time(self, pause: float) -> bool:
+        return asyncio.get_running_loop().time() + pause < self._deadline
+
+    async def _may_go_again(self, error: Any, attempts: int, pause: float) -> bool:
+        options = self._remote.options
+        if not self._has_time(pause):
+            return False
+        if has_mark(error.trailing_metadata(), messages.NOT_ACCEPTED_MARK):
+            return True
+        # INTERNAL and UNKNOWN are a proxy's: a deployment fails items with them, and no calls.
+        if options.idempotent and error.code() in _MAY_BE_REPEATED:
+            return attempts < options.max_attempts
+        return _is_wordless_cancellation(error) and await self._is_deployment(pause)
+
+    async def _is_deployment(self, pause: float) -> bool:
+        """Who has cancelled the call: a deployment of batcher, which then has not seen it, or a proxy, which may
+        have? Describe is answered with a mark by the one, and by proxies without."""
+        while self._has_time(pause):
+            connection = self._remote.connection()
+            call = self._send(connection.describe, b"")
+            try:
+                await call
+            except grpc.aio.AioRpcError as error:
+                if has_mark(error.trailing_metadata(), messages.DEPLOYMENT_MARK):
+                    return True
+                # Asked on the same connection, or on one that broke.
+                if error.code() is not Code.UNAVAILABLE and not _is_wordless_cancellation(error):
+                    return False
+                await asyncio.sleep(pause)
+            else:
+                return has_mark(await call.trailing_metadata(), messages.DEPLOYMENT_MARK)
+        return False
+
+    def _failed(self, error: Any) -> errors.Error:
+        remote = self._remote
+        if error.code() is Code.DEADLINE_EXCEEDED and not self._has_time(0.01):
+            return errors.too_late(remote.name, remote.options.timeout, remote.why_not())
+        return errors.of_call(remote.name, error.code(), error.details() or "")
+
+    def _fail(self, error: errors.Error) -> None:
+        for item in self._items:
+            if not item.future.done():
+                item.future.set_exception(copy.copy(error))  # each gets its own traceback
+
+    def _read(self, reply: bytes) -> None:
+        name = self._remote.name
+        try:
+            results = messages.ProcessResponse.FromString(reply).results
+        except Exception as error:
+            raise errors.Malformed(f"{name} gave an answer that cannot be read: {error}") from None
+        if len(results) != len(self._items):
+            counts = f"{len(results)} results for {len(self._items)} items"
+            raise errors.ResultCountMismatch(f"{name} answered {counts}")
+        for item, result in zip(self._items, results):
+            if not item.future.done():  # its caller may have gone
+                self._settle(item, result)
+
+    def _settle(self, item: Item[Out], result: Any) -> None:
+        name = self._remote.name
+        if result.WhichOneof("outcome") == "failure":
+            item.future.set_exception(errors.of_item(name, result.failure))
+            return
+        try:
+            if not result.HasField("value"):
+                raise ValueError("a result has neither a value nor a failure")
+            item.future.set_result(self._decode(result.value))
+        except Exception as error:  # of whatever decode() it is; the other results may be good
+            sentence = f"{name} gave an answer that cannot be read: {error}"
+            item.future.set_exception(errors.Malformed(sentence))
+
+
+def _is_wordless_cancellation(error: Any) -> bool:
+    """What gRPC says where nobody else does: the name of the status, or of the frame that ended the stream."""
+    details = error.details() or ""
+    return error.code() is Code.CANCELLED and (
+        details in ("", "CANCELLED") or details.startswith("Received RST_STREAM")
+    )

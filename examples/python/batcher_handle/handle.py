@@ -1,0 +1,217 @@
+"""Handle: a deployment, called from asyncio, one item at a time.
+
+Items that come together go together, in one remote call, and so do those that come while the calls under way keep
+the handle from sending another. It is the deployment that makes batches, of the items of all of its clients.
+"""
+
+import asyncio
+import collections
+import contextlib
+from typing import (
+    Any,
+    Callable,
+    Generic,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    TypeVar,
+)
+
+from . import errors
+from .call import Call, Item
+from .codec import pack, unpack
+from .options import Options
+from .remote import Remote
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+# When another call goes: while there are fewer than so many, at once; else when so many items wait that it is worth
+# its cost; and nobody waits longer than so many seconds for the calls of others, which may be with one that hangs.
+_CALLS_AT_ONCE = 2
+_WORTH_A_CALL = 64
+_PATIENCE = 0.01
+
+_BYTES_OF_A_LENGTH = 11  # at most, with the number of its field
+
+
+class Handle(Generic[In, Out]):
+    """Calls a deployment from asyncio. It connects with its first call, and belongs to the event loop of that."""
+
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        options: Options = Options(),
+        *,
+        encode: Callable[[In], bytes] = pack,
+        decode: Callable[[bytes], Out] = unpack,
+    ) -> None:
+        self._remote = Remote(address, name, options)
+        self._options = options
+        self._encode = encode
+        self._decode = decode
+        header = len(name.encode()) + len(options.schema.encode()) + 2 * _BYTES_OF_A_LENGTH
+        self._room = options.max_message_size - header  # for the items of a call
+        self._closed = False
+        self._begin(None)
+
+    async def process(self, item: In) -> Out:
+        """One item in, its result out; or an Error. A caller that is cancelled takes its item along."""
+        accepted = self._accept([item])
+        with self._present(accepted):
+            return await accepted[0].future
+
+    async def process_many(self, items: Iterable[In]) -> List[Out]:
+        """The results in the order of the items, once all have ended; or the first Error among them."""
+        accepted = self._accept(list(items))
+        futures = [item.future for item in accepted]
+        with self._present(accepted):
+            await asyncio.gather(*futures, return_exceptions=True)
+        return [future.result() for future in futures]
+
+    async def close(self) -> None:
+        """No more is accepted. Waits for what was: at most Options.timeout."""
+        self._closed = True
+        while self._waiting or self._calls:
+            self._send()
+            await asyncio.wait([call.task for call in self._calls])
+        connection = self._remote.forget()
+        if connection:
+            await connection.channel.close()
+
+    async def __aenter__(self) -> "Handle[In, Out]":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.close()
+
+    def _begin(self, loop: Optional[asyncio.AbstractEventLoop]) -> None:
+        self._loop = loop
+        self._waiting: collections.OrderedDict[Item[Out], None] = collections.OrderedDict()
+        self._calls: Set[Call[Out]] = set()
+        self._alarm: Optional[asyncio.Handle] = None  # calls _send()
+        self._remote.forget()
+
+    def _accept(self, items: Sequence[In]) -> List[Item[Out]]:
+        """All of them wait then, or none."""
+        loop = self._on_its_loop()
+        if self._closed:
+            raise errors.Closed("the handle is closed: it accepts no more items")
+        encoded = [self._encoded(item) for item in items]
+        self._check_room(len(items))
+        deadline = loop.time() + self._options.timeout
+        accepted: List[Item[Out]] = [Item(data, deadline, loop.create_future()) for data in encoded]
+        self._waiting.update(dict.fromkeys(accepted))
+        if self._may_send():
+            self._wake(0)  # with what else comes until then
+        elif self._alarm is None:
+            self._wake(_PATIENCE)
+        return accepted
+
+    def _on_its_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            if self._loop is not None and not self._loop.is_closed():
+                raise RuntimeError(
+                    f"the handle for {self._remote.name} belongs to another event loop; make one for each"
+                )
+            self._begin(loop)
+        return loop
+
+    def _encoded(self, item: In) -> bytes:
+        name = self._remote.name
+        try:
+            data = self._encode(item)
+        except Exception as error:
+            raise errors.Malformed(f"an item for {name} cannot be written: {error}") from error
+        if len(data) + _BYTES_OF_A_LENGTH > self._room:
+            raise errors.MessageTooLarge(
+                f"an item of {len(data)} bytes for {name} does not fit into a message of at most "
+                f"{self._options.max_message_size} bytes"
+            )
+        return data
+
+    def _check_room(self, count: int) -> None:
+        limit = self._options.max_queue_size
+        if limit is not None and len(self._waiting) + count > limit:
+            raise errors.Overloaded(
+                f"the queue is full: {len(self._waiting)} of at most {limit} items are waiting for "
+                f"{self._remote.name}, and {count} more were to"
+            )
+
+    @contextlib.contextmanager
+    def _present(self, items: List[Item[Out]]) -> Iterator[None]:
+        """While the caller of these waits, until their deadline."""
+        loop = asyncio.get_running_loop()
+        if not items:
+            yield
+            return
+        timer = loop.call_at(items[0].deadline, self._expire, items)
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._leave(items)
+            raise
+        finally:
+            timer.cancel()
+
+    def _expire(self, items: List[Item[Out]]) -> None:
+        late = [item for item in items if not item.future.done()]
+        reason = self._remote.why_not()
+        for item in late:
+            error = errors.too_late(self._remote.name, self._options.timeout, reason)
+            item.future.set_exception(error)
+        self._leave(late)
+
+    def _leave(self, items: List[Item[Out]]) -> None:
+        for item in items:
+            item.future.cancel()
+            call, item.call = item.call, None
+            if call:
+                call.left()
+            else:
+                self._waiting.pop(item, None)
+
+    def _may_send(self) -> bool:
+        calls = len(self._calls)
+        if calls >= self._options.calls_in_flight or not self._waiting:
+            return False
+        if calls < _CALLS_AT_ONCE or len(self._waiting) >= _WORTH_A_CALL:
+            return True
+        oldest = next(iter(self._waiting)).deadline - self._options.timeout
+        return asyncio.get_running_loop().time() >= oldest + _PATIENCE
+
+    def _wake(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_later(seconds, self._send)
+
+    def _send(self) -> None:
+        self._alarm = None
+        while self._may_send():
+            call = Call(self._remote, self._take(), self._decode)
+            self._calls.add(call)
+            call.task.add_done_callback(lambda _, call=call: self._ended(call))  # type: ignore[misc]
+        if self._waiting and len(self._calls) < self._options.calls_in_flight:
+            self._wake(_PATIENCE)
+
+    def _take(self) -> List[Item[Out]]:
+        """The oldest, as many as fit into one call."""
+        taken: List[Item[Out]] = []
+        room = self._room
+        while self._waiting and len(taken) < self._options.max_items_per_call:
+            item = next(iter(self._waiting))
+            room -= len(item.data) + _BYTES_OF_A_LENGTH
+            if room < 0:
+                break
+            del self._waiting[item]
+            taken.append(item)
+        return taken
+
+    def _ended(self, call: Call[Out]) -> None:
+        self._calls.discard(call)
+        self._send()
