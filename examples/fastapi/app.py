@@ -6,20 +6,20 @@
 import os
 
 import fastapi
-import grpc.aio
 import pydantic
 from fastapi.responses import JSONResponse
 
-import deployment
+import batcher_handle
+from batcher_handle import Handle, Options
 
 MODELS = os.environ.get("MODELS", "unix:/tmp/batcher-models.sock")
 
-# Only where the models are an application of Ray Serve (examples/ray_serve): which one.
-METADATA = [("application", os.environ.get("APPLICATION", "models"))]
+# The metadata only where the models are an application of Ray Serve (examples/ray_serve): which one.
+OPTIONS = Options(timeout=5, metadata=[("application", os.environ.get("APPLICATION", "models"))])
 
 # Every worker has its own handles; all of them share the one deployment.
-square_root = deployment.Handle(MODELS, "square_root", metadata=METADATA)
-digits = deployment.Handle(MODELS, "digits", metadata=METADATA)
+square_root = Handle(MODELS, "square_root", OPTIONS)
+digits = Handle(MODELS, "digits", OPTIONS)
 
 app = fastapi.FastAPI()
 
@@ -38,12 +38,7 @@ async def read_digit(image: Image):
     return {"digit": await digits.process(image.pixels)}
 
 
-@app.exception_handler(deployment.ItemFailed)
-async def item_failed(_, error):
-    overloaded = error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-    return JSONResponse({"detail": str(error)}, 503 if overloaded else 422)
-
-
-@app.exception_handler(grpc.aio.AioRpcError)
+@app.exception_handler(batcher_handle.Error)
 async def call_failed(_, error):
-    return JSONResponse({"detail": error.details()}, 503)
+    of_the_item = isinstance(error, (batcher_handle.RemoteFailure, batcher_handle.Malformed))
+    return JSONResponse({"detail": error.detail}, 422 if of_the_item else 503)

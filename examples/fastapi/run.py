@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE))  # also where Python is isolated
 from processes import ask, free_port, running, wait_for  # noqa: E402
 
 DIGITS = HERE.parent / "digits" / "digits.csv"
+HANDLE = HERE.parent / "python"
 
 
 def answers(url):
@@ -79,7 +80,12 @@ def main(model, workers=4, serve=False):
         url = f"http://127.0.0.1:{port}"
         web = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port)]
         web += ["--workers", str(workers), "--log-level", "warning"]
-        environment = dict(os.environ, MODELS=f"unix:{path}", PYTHONDONTWRITEBYTECODE="1")
+        environment = dict(
+            os.environ,
+            MODELS=f"unix:{path}",
+            PYTHONPATH=str(HANDLE),  # as if it were installed
+            PYTHONDONTWRITEBYTECODE="1",
+        )
         # The web application is stopped first, so that no request finds its model gone.
         with running([model, f"unix:{path}"]) as model_process:
             wait_for("The model", path.exists, model_process)
