@@ -54,10 +54,10 @@ install_missing() {
     rm "$log"
 }
 
-# The Python of a Ray cluster, in build/ray: the packages of requirements.txt, from PyPI, and what protoc makes of
-# deployment.proto. Fails where there is no PyPI. It needs the package python3-venv.
+# The Python of a Ray cluster, in build/ray: the packages of requirements.txt, from PyPI. Fails where there is no PyPI. It
+# needs the package python3-venv.
 install_ray() {
-    local directory=build/ray requirements=examples/ray_serve/requirements.txt log=build/ray.log packages
+    local directory=build/ray requirements=examples/ray_serve/requirements.txt log=build/ray.log
     cmp -s "$requirements" "$directory/installed" && return
     echo "Installing Ray into $directory, half a gigabyte"
     rm -rf "$directory"
@@ -69,8 +69,6 @@ install_ray() {
         echo "Ray could not be installed from PyPI, see $log" >&2
         return 1
     fi
-    packages=$("$directory/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    "$directory/bin/python" -m grpc_tools.protoc --proto_path=include --python_out="$packages" batcher/v1/deployment.proto
     cp "$requirements" "$directory/installed"
 }
 

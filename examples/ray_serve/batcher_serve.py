@@ -11,12 +11,11 @@ metadata. What stands behind is a Model, written in Python, or a CppDeployment (
 import asyncio
 
 import grpc
-import msgpack
-from batcher.v1 import deployment_pb2 as pb
 from ray import serve
 
-SERVICE = "batcher.v1.Deployment"
-METHODS = ("Process", "Describe")
+from batcher_handle import messages, pack, unpack
+
+METHODS = {"Process": messages.PROCESS, "Describe": messages.DESCRIBE}
 
 
 def add_to_server(servicer, server):
@@ -24,7 +23,7 @@ def add_to_server(servicer, server):
     handlers = {
         method: grpc.unary_unary_rpc_method_handler(getattr(servicer, method)) for method in METHODS
     }
-    generic = grpc.method_handlers_generic_handler(SERVICE, handlers)
+    generic = grpc.method_handlers_generic_handler(messages.SERVICE, handlers)
     server.add_generic_rpc_handlers((generic,))
 
 
@@ -66,14 +65,15 @@ class Model:
         raise NotImplementedError
 
     async def Process(self, message: bytes, grpc_context) -> Reply:
-        request = pb.ProcessRequest.FromString(message)
+        request = messages.ProcessRequest.FromString(message)
         self._check(request, grpc_context)
-        response = pb.ProcessResponse(results=await self._answer(request.items))
+        response = messages.ProcessResponse(results=await self._answer(request.items))
         return Reply(response.SerializeToString())
 
     async def Describe(self, _: bytes) -> Reply:
-        description = pb.Description(deployment=self.name, schema=self.schema)
-        return Reply(pb.DescribeResponse(deployments=[description]).SerializeToString())
+        description = messages.Description(deployment=self.name, schema=self.schema)
+        response = messages.DescribeResponse(deployments=[description])
+        return Reply(response.SerializeToString())
 
     def _check(self, request, grpc_context):
         if self.name and request.deployment != self.name:
@@ -86,7 +86,7 @@ class Model:
     # Ray's own batching, of whole calls: those that came while the model was busy are one vector.
     @serve.batch(max_batch_size=64, batch_wait_timeout_s=0)
     async def _answer(self, calls):
-        items = [msgpack.unpackb(item) for call in calls for item in call]
+        items = [unpack(item) for call in calls for item in call]
         results = iter(await asyncio.to_thread(self._results, items))
         return [[next(results) for _ in call] for call in calls]
 
@@ -103,5 +103,5 @@ class Model:
     def _result(value):
         if isinstance(value, Exception):
             code = grpc.StatusCode.UNKNOWN.value[0]
-            return pb.Result(failure=pb.Failure(code=code, message=str(value)))
-        return pb.Result(value=msgpack.packb(value))
+            return messages.Result(failure=messages.Failure(code=code, message=str(value)))
+        return messages.Result(value=pack(value))

@@ -21,6 +21,7 @@ import grpc
 from ray.serve.generated import serve_pb2, serve_pb2_grpc
 
 HERE = pathlib.Path(__file__).resolve().parent
+HANDLE = HERE.parent / "python"  # on the path, as if it were installed
 sys.path.append(str(HERE.parent / "fastapi"))
 from processes import free_port, wait_for  # noqa: E402
 
@@ -64,7 +65,7 @@ class Cluster:
         self._environment = {
             **os.environ,
             "PATH": os.pathsep.join([*map(str, path), os.environ["PATH"]]),
-            "PYTHONPATH": os.pathsep.join([*map(str, python_path), str(HERE)]),
+            "PYTHONPATH": os.pathsep.join(map(str, [*python_path, HERE, HANDLE])),
             "PYTHONDONTWRITEBYTECODE": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             **environment,

@@ -137,8 +137,7 @@ class CppDeployment:
     def _connected(self):
         if self._calls is None:  # on the event loop that calls come on
             channel = grpc.aio.insecure_channel(self._address, UNLIMITED)
-            paths = {method: f"/{batcher_serve.SERVICE}/{method}" for method in batcher_serve.METHODS}
-            paths["Check"] = CHECK
+            paths = {**batcher_serve.METHODS, "Check": CHECK}
             self._calls = {method: channel.unary_unary(path) for method, path in paths.items()}
         return self._calls
 

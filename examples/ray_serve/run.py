@@ -38,7 +38,7 @@ def web_application(address):
     environment = {
         **os.environ,
         "MODELS": address,
-        "PYTHONPATH": os.pathsep.join([str(HERE), str(FASTAPI)]),
+        "PYTHONPATH": os.pathsep.join(map(str, [HERE, FASTAPI, cluster.HANDLE])),
     }
     command += ["--workers", "2", "--log-level", "warning"]
     with running(command, env=environment) as process:

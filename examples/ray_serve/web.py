@@ -5,12 +5,10 @@
 Its routes have the replicas that serve.yaml gives their models: /num and /digit two, /digit/numpy one or two.
 """
 
-import deployment  # of examples/fastapi, as is the next
-from app import MODELS, Image, app
+from app import MODELS, Image, app  # of examples/fastapi
+from batcher_handle import Handle, Options
 
-numpy_digits = deployment.Handle(
-    MODELS, "digits", metadata=[("application", "digits_numpy")]
-)
+numpy_digits = Handle(MODELS, "digits", Options(metadata=[("application", "digits_numpy")]))
 
 
 @app.post("/digit/numpy")

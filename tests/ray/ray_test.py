@@ -212,7 +212,7 @@ class OnRay(unittest.TestCase):
         client = self.client()
         url = f"http://127.0.0.1:{(port := free_port())}"
         command = ["/usr/bin/python3", "-B", "-m", "uvicorn", "web:app", "--port", str(port)]
-        path = os.pathsep.join([str(HERE), str(EXAMPLES / "fastapi")])
+        path = os.pathsep.join([str(HERE), str(EXAMPLES / "python")])
         environment = {**os.environ, "MODELS": self.cluster.address, "PYTHONPATH": path}
         with running([*command, "--log-level", "warning"], env=environment):
             eventually(lambda: self.answers(url))

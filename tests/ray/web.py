@@ -2,10 +2,11 @@
 
 import os
 
-import deployment  # of examples/fastapi
 import fastapi
 
-work = deployment.Handle(os.environ["MODELS"], "work", metadata=[("application", "work")])
+from batcher_handle import Handle, Options
+
+work = Handle(os.environ["MODELS"], "work", Options(metadata=[("application", "work")]))
 app = fastapi.FastAPI()
 
 
