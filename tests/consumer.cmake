@@ -41,6 +41,15 @@ if(TARGET batcher::grpc)
         -DCMAKE_PREFIX_PATH=${consumers}/prefix_without_grpc)
     set_tests_properties(find_package_grpc PROPERTIES FIXTURES_REQUIRED installed_without_grpc)
     add_consumer_test(add_subdirectory_grpc add_subdirectory -DBATCHER_PART=grpc ${flavour})
+    # The example that says what a project of one's own looks like.
+    if(NOT BATCHER_USE_BOOST_ASIO)
+        add_test(NAME "the example prices is a project of its own" COMMAND ${CMAKE_CTEST_COMMAND}
+            --build-and-test ${PROJECT_SOURCE_DIR}/examples/prices ${consumers}/prices
+            --build-generator ${CMAKE_GENERATOR}
+            --build-options ${options} -DCMAKE_PREFIX_PATH=${consumers}/prefix)
+        set_tests_properties("the example prices is a project of its own" PROPERTIES
+            LABELS consumer TIMEOUT ${timeout} FIXTURES_REQUIRED installed)
+    endif()
 endif()
 # The core neither needs nor looks for gRPC++.
 add_consumer_test(without_grpc add_subdirectory -DBATCHER_GRPC=OFF ${flavour})

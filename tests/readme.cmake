@@ -1,8 +1,8 @@
 # Fails unless the first ```cpp block of the file `readme` is the file `example`, to the letter, and every other one
-# stands in a file of the folder `examples`, but for its indentation.
+# stands in a file of the folder `examples` or of a folder in it, but for its indentation.
 file(READ ${readme} text)
 file(READ ${example} expected)
-file(GLOB sources ${examples}/*.cpp)
+file(GLOB sources ${examples}/*.cpp ${examples}/*/*.cpp ${examples}/*/*.hpp)
 foreach(source IN LISTS sources)
     file(READ ${source} code)
     string(APPEND all_code "\n${code}")
