@@ -111,6 +111,16 @@ class Faults(support.Case):
         self.assertEqual(load.errors, [])
         self.assert_nothing_ran_twice()
 
+    async def test_no_call_fails_when_connections_end_by_age(self):
+        server = self.serve(age_ms=100)
+        async with work(server.address) as handle:
+            load = Load(handle, sleep_ms=1)
+            await asyncio.sleep(2)  # about twenty connections
+            await load.goes_on()
+            await load.stop()
+        self.assertEqual(load.errors, [])
+        self.assert_nothing_ran_twice()
+
     async def test_a_deployment_that_gets_sigterm_finishes_what_it_has_accepted(self):
         server = self.serve()
         async with work(server.address) as handle:

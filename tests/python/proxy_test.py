@@ -22,7 +22,7 @@ def results(*values):
 
 class Proxy(grpc.GenericRpcHandler):
     """Fails the first Process calls, each with the next of its statuses, and answers each of the others with 42. It
-    answers Describe like a deployment, with its mark or without."""
+    answers like a deployment, with its mark, or without."""
 
     def __init__(self, *failures, marked=False, reply=None):
         self._failures = list(failures)
@@ -51,6 +51,7 @@ class Proxy(grpc.GenericRpcHandler):
         self.calls += 1
         if self._failures:
             await context.abort(*self._failures.pop(0))
+        context.set_trailing_metadata(self._mark)
         return self._reply
 
 

@@ -1,7 +1,7 @@
 // A deployment that a test in Python starts, freezes, replaces and kills.
 //
 //     python_server listen=ADDRESS [label=TEXT] [log=FILE] [max_batch=N] [max_queue=N] [token=TEXT]
-//         [roots=FILE] [certificate=FILE private_key=FILE]
+//         [age_ms=N, of connections] [roots=FILE] [certificate=FILE private_key=FILE]
 //
 // It serves "work", whose items are arrays and which logs the id of each item that it runs; "square_root", whose
 // items are maps and some of which fail; "lengths", of maps with numbers as keys; and "nothing", without results.
@@ -89,6 +89,7 @@ private:
 
 batching::grpc::DeployOptions deploy_options(Options& options) {
     batching::grpc::DeployOptions found{.listen = options["listen"]};
+    if (!options["age_ms"].empty()) found.max_connection_age = std::stoi(options["age_ms"]) * 1ms;
     if (const std::string token = options["token"]; !token.empty())
         found.accepts_token = [token](std::string_view given) { return given == token; };
     if (!options["certificate"].empty()) {

@@ -84,7 +84,8 @@ class Call(Generic[Out]):
                     raise self._failed(error) from None
                 await asyncio.sleep(pause)
             else:
-                remote.seen(await call.trailing_metadata())
+                if not remote.pings:
+                    remote.seen(await call.trailing_metadata())
                 return reply
 
     def _send(self, method: Any, request: bytes) -> Any:

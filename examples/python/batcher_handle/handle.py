@@ -57,8 +57,10 @@ class Handle(Generic[In, Out]):
         header = len(name.encode()) + len(options.schema.encode()) + 2 * _BYTES_OF_A_LENGTH
         self._room = options.max_message_size - header  # for the items of a call
         self._closed = False
-        self._begin(None)
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._reset()
 
+    # The timeout of one call, and its priority, will be keywords of these two, once they can be sent.
     async def process(self, item: In) -> Out:
         """One item in, its result out; or an Error. A caller that is cancelled takes its item along."""
         accepted = self._accept([item])
@@ -89,12 +91,10 @@ class Handle(Generic[In, Out]):
     async def __aexit__(self, *_: Any) -> None:
         await self.close()
 
-    def _begin(self, loop: Optional[asyncio.AbstractEventLoop]) -> None:
-        self._loop = loop
+    def _reset(self) -> None:
         self._waiting: collections.OrderedDict[Item[Out], None] = collections.OrderedDict()
         self._calls: Set[Call[Out]] = set()
         self._alarm: Optional[asyncio.Handle] = None  # calls _send()
-        self._remote.forget()
 
     def _accept(self, items: Sequence[In]) -> List[Item[Out]]:
         """All of them wait then, or none."""
@@ -119,7 +119,9 @@ class Handle(Generic[In, Out]):
                 raise RuntimeError(
                     f"the handle for {self._remote.name} belongs to another event loop; make one for each"
                 )
-            self._begin(loop)
+            self._loop = loop
+            self._reset()
+            self._remote.begin()
         return loop
 
     def _encoded(self, item: In) -> bytes:

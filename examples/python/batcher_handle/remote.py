@@ -56,9 +56,15 @@ class Remote:
             self.metadata += (("authorization", f"Bearer {options.token}"),)
         self._address = address
         self._credentials = options.tls and grpc.ssl_channel_credentials(*options.tls.read())
-        self._pings = False
+        self.pings = False  # what answers there is known to be a deployment
         self._connection: Optional[Connection] = None
+        self._reaching: asyncio.Lock
         self._reason = ""  # why there is no connection
+
+    def begin(self) -> None:
+        """On the event loop that runs, and no other until it begins again."""
+        self._connection = None
+        self._reaching = asyncio.Lock()
 
     def connection(self) -> Connection:
         """What the next call goes through."""
@@ -73,8 +79,8 @@ class Remote:
 
     def seen(self, trailing_metadata: Any) -> None:
         """Of whatever was answered."""
-        if not self._pings and has_mark(trailing_metadata, messages.DEPLOYMENT_MARK):
-            self._pings = True
+        if not self.pings and has_mark(trailing_metadata, messages.DEPLOYMENT_MARK):
+            self.pings = True
             if self.options.keepalive.interval > 0:
                 self.forget()
 
@@ -85,11 +91,15 @@ class Remote:
         return self._reason or "there is no connection"
 
     async def reach(self, deadline: float) -> Connection:
-        """Waits for a connection; until the deadline, or an answer that will not change.
+        """Waits for a connection; until the deadline, or an answer that will not change."""
+        if not self.connection().ready():
+            async with self._reaching:  # one asks for all
+                await self._ask_until_ready(deadline)
+        return self.connection()
 
-        A call that waits for a connection does not learn why there is none, and one that does not wait does. So it
-        is Describe that makes the connection: it may be asked often.
-        """
+    async def _ask_until_ready(self, deadline: float) -> None:
+        """A call that waits for a connection does not learn why there is none, and one that does not wait does. So it
+        is Describe that makes the connection: it may be asked often."""
         loop = asyncio.get_running_loop()
         while not (connection := self.connection()).ready() and loop.time() < deadline:
             # Not longer than a second: who answers now may have frozen, and others may not have.
@@ -106,8 +116,7 @@ class Remote:
                     self._raise_if_hopeless()
                     await asyncio.sleep(min(0.05, max(0.0, deadline - loop.time())))
                 elif error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                    break  # whatever it says, somebody has answered
-        return self.connection()
+                    return  # whatever it says, somebody has answered
 
     def _raise_if_hopeless(self) -> None:
         words = self._reason.lower().replace("_", " ")
@@ -133,7 +142,7 @@ class Remote:
             # Nothing that is compressed, which could become any size here, is accepted.
             ("grpc.compression_enabled_algorithms_bitset", 1),
         ]
-        if self._pings and options.keepalive.interval > 0:
+        if self.pings and options.keepalive.interval > 0:
             found += [
                 ("grpc.keepalive_time_ms", int(1000 * options.keepalive.interval)),
                 ("grpc.keepalive_timeout_ms", int(1000 * options.keepalive.timeout)),
