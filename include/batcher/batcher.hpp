@@ -12,11 +12,6 @@
 // it can be, and the place of an item that is cancelled before that is refilled. While all slots are busy the queue
 // just grows. Nothing ever polls.
 //
-// How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment. Only calls
-// that are made by callers which one batch has just resumed, one after the other, share a reading: at most 32 of them,
-// of a twentieth of batch_timeout (at least 5 us, at most 50). Should they suddenly be slow, a batch may leave early by
-// that time, once; none leaves late for it. Timers are the executor's, with their usual lateness (50 us or so).
-//
 // Threads. All members may be called from any thread at the same time. Without an executor the Batcher owns
 // max_concurrent_batches worker threads; with one it starts none, and the function and the timer run there. Submission
 // takes no lock but for the item that arms the timer and the one that fills a batch, and never waits for a running
@@ -94,6 +89,7 @@ public:
     using result_type = Out;
     using process_type = Operation<detail::ProcessRequest<In, Out, Clock>>;
     using process_many_type = Operation<detail::ProcessManyRequest<In, Out, Clock>>;
+    using process_each_type = Operation<detail::ProcessEachRequest<In, Out, Clock>>;
     using drain_type = Operation<detail::DrainRequest>;
 
     // Wraps `function` (batch_function.hpp says what that is) and runs it on worker threads of its own.
@@ -203,11 +199,21 @@ public:
         return {engine(), std::move(items).vector()};
     }
 
-    // Many items at once, for any completion token: void(std::exception_ptr, std::vector<Out>), or
-    // void(std::exception_ptr) if Out is void.
+    // The same for any completion token: void(std::exception_ptr, std::vector<Out>), without the vector if Out is void.
     template <class Token>
     auto async_process_many(std::vector<In> items, Token&& token) {
         return detail::start(process_many(std::move(items)), std::forward<Token>(token));
+    }
+
+    // Many items at once, each with its own fate: co_await batcher.process_each(items) gives a batching::Result for each,
+    // in a std::vector in their order, refused ones included. Otherwise as process_many().
+    process_each_type process_each(detail::Items<In> items) {
+        return {engine(), std::move(items).vector()};
+    }
+    // The same for any completion token: void(std::exception_ptr, std::vector<Result<Out>>).
+    template <class Token>
+    auto async_process_each(std::vector<In> items, Token&& token) {
+        return detail::start(process_each(std::move(items)), std::forward<Token>(token));
     }
 
     // ---- its life -------------------------------------------------------------------------------------

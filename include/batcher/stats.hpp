@@ -3,7 +3,7 @@
 // How exact: a snapshot is taken at one instant under the Batcher's lock, so its counts agree with each
 // other: submitted == completed + failed + cancelled + expired + waiting + running. Times are measured when a
 // batch is formed and when it has run; a wait is too long by at most the time that 32 callers resumed
-// together run before they call again (see batcher.hpp, "How exact the clock is"). Counts never wrap in
+// together run before they call again (see options.hpp, "How exact the clock is"). Counts never wrap in
 // practice (64 bits).
 #pragma once
 

@@ -85,6 +85,14 @@ int code_of(const std::exception_ptr& error) {
     return other;
 }
 
+std::vector<int> codes_of(const std::vector<batching::Result<int>>& results) {
+    std::vector<int> codes;
+    for (const auto& result : results) {
+        codes.push_back(result.has_value() ? result.value() : code_of(result.error()));
+    }
+    return codes;
+}
+
 // How a batch ends.
 enum class End { values, throws, miscounts, odd_ones_fail };
 
@@ -148,7 +156,8 @@ struct Part {
 
 struct Caller {
     int id = 0;
-    bool many = false;
+    enum Asks { one, many, each };
+    Asks asks = one;
     bool drains = false;
     std::deque<Part> parts;
     std::optional<std::vector<int>> expected;  // set once it must have been resumed
@@ -201,6 +210,18 @@ Frame await_many(Batcher& batcher, std::vector<Ball> balls, Caller& caller,
     } catch (...) {
         caller.fail(std::current_exception());
     }
+}
+
+Frame await_each(Batcher& batcher, std::vector<Ball> balls, Caller& caller,
+                 asio::any_io_executor executor) {
+    auto operation = batcher.process_each(std::move(balls));
+    std::vector<batching::Result<int>> results;
+    if (executor) {
+        results = co_await std::move(operation).resume_on(executor);
+    } else {
+        results = co_await std::move(operation);
+    }
+    caller.done(codes_of(results));
 }
 
 Frame await_drain(Batcher& batcher, Caller& caller, asio::any_io_executor executor) {
@@ -340,9 +361,9 @@ private:
                 return advance(random_.between(0, 12) * 1ns);
             case 15:
             case 16:
-                return submit(true);
+                return submit(random_.one_in(2) ? Caller::many : Caller::each);
             default:
-                return submit(false);
+                return submit(Caller::one);
         }
     }
 
@@ -387,11 +408,14 @@ private:
     }
     static std::vector<int> as_vector(int value) { return std::vector<int>(1, value); }
     static std::vector<int> as_vector(std::vector<int> values) { return values; }
+    static std::vector<int> as_vector(const std::vector<batching::Result<int>>& results) {
+        return codes_of(results);
+    }
 
-    void submit(bool many) {
+    void submit(Caller::Asks asks) {
         Caller& caller = new_caller();
-        caller.many = many;
-        const std::size_t count = many ? random_.below(8) : 1;
+        caller.asks = asks;
+        const std::size_t count = asks == Caller::one ? 1 : random_.below(8);
         for (std::size_t i = 0; i < count; ++i) caller.parts.push_back({++last_ball_, &caller});
         trace("{}: caller {} submits {} ({} to {})", now(), caller.id, count,
               last_ball_ + 1 - int(count), last_ball_);
@@ -400,13 +424,18 @@ private:
         const auto executor = some_executor(caller);
         std::vector<Ball> balls;
         for (const Part& part : caller.parts) balls.emplace_back(part.id);
-        if (caller.is_frame && many) {
-            caller.frame = await_many(*batcher_, std::move(balls), caller, executor);
-        } else if (caller.is_frame) {
-            caller.frame = await_one(*batcher_, caller.parts[0].id, caller, executor);
-        } else if (many) {
+        if (caller.is_frame) {
+            caller.frame =
+                asks == Caller::one    ? await_one(*batcher_, caller.parts[0].id, caller, executor)
+                : asks == Caller::many ? await_many(*batcher_, std::move(balls), caller, executor)
+                                       : await_each(*batcher_, std::move(balls), caller, executor);
+        } else if (asks == Caller::many) {
             start_handler(caller, executor, [&](auto handler) {
                 batcher_->async_process_many(std::move(balls), std::move(handler));
+            });
+        } else if (asks == Caller::each) {
+            start_handler(caller, executor, [&](auto handler) {
+                batcher_->async_process_each(std::move(balls), std::move(handler));
             });
         } else {
             start_handler(caller, executor, [&](auto handler) {
@@ -494,21 +523,23 @@ private:
 
     void model_submit(Caller& caller) {
         const std::size_t count = caller.parts.size();
-        const bool full = queue_.size() > options_.max_queue_size ||
-                          count > options_.max_queue_size - queue_.size();
-        if (count == 0) {
-            caller.expected.emplace();
-        } else if (full || closed_) {
-            caller.expected.emplace(1, closed_ ? closed : overloaded);
-            rejected_ += count;
-            for (Part& part : caller.parts) part.state = Part::over;
-        } else {
-            submitted_ += count;
-            for (Part& part : caller.parts) {
+        const std::size_t room =
+            options_.max_queue_size - std::min(queue_.size(), options_.max_queue_size);
+        const std::size_t fit = closed_ ? 0 : std::min(count, room);
+        const std::size_t accepted = caller.asks == Caller::each || fit == count ? fit : 0;
+        submitted_ += accepted;
+        rejected_ += count - accepted;
+        for (std::size_t i = 0; i < count; ++i) {
+            Part& part = caller.parts[i];
+            if (i < accepted) {
                 part.queued_at = ManualClock::now();
                 queue_.push_back(&part);
+            } else {
+                part.state = Part::over;
+                part.code = closed_ ? closed : overloaded;
             }
         }
+        if (accepted == 0) model_complete(caller);
     }
 
     void model_end(Part& part, int code) {
@@ -516,15 +547,19 @@ private:
             queue_.erase(std::find(queue_.begin(), queue_.end(), &part));
         part.state = Part::over;
         part.code = code;
-        Caller& caller = *part.caller;
-        if (caller.destroyed) return;
+        if (!part.caller->destroyed) model_complete(*part.caller);
+    }
+
+    // Unless some of its parts are not over yet.
+    static void model_complete(Caller& caller) {
         std::vector<int> result;
         for (const Part& p : caller.parts) {
             if (p.state != Part::over) return;
             result.push_back(p.code);
         }
         const auto error = std::find_if(result.begin(), result.end(), [](int c) { return c < 0; });
-        caller.expected = error == result.end() ? result : std::vector<int>(1, *error);
+        const bool one_error = caller.asks != Caller::each && error != result.end();
+        caller.expected = one_error ? std::vector<int>(1, *error) : result;
     }
 
     void model_cancel(Part& part) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <concepts>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -13,7 +14,9 @@ class Items {
 public:
     Items() = default;
 
+    Items(std::vector<In> items) : items_(std::move(items)) {}
     template <std::convertible_to<In>... T>
+        requires(!std::same_as<std::vector<In>, std::remove_cvref_t<T>> && ...)
     Items(T&&... items) {
         items_.reserve(sizeof...(T));
         (items_.push_back(std::forward<T>(items)), ...);

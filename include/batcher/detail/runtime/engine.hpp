@@ -84,10 +84,9 @@ public:
     // Hands a call in; false if submit() has to. The call and this engine may be gone when it returns true.
     bool push(Call& call) noexcept { return intake_.push(call, call, 1); }
 
-    // The same for `count` calls, linked by `next` from the newest to the oldest. The oldest are accepted.
-    Admission submit(Call& newest, Call& oldest, std::size_t count, Accept accept);
-    // Hands one call in, or back with an error. It may be gone when this returns.
-    void submit(Call& call);
+    // Hands `count` calls in, linked by `next` from the newest to the oldest: the oldest of them, as many as are
+    // accepted. The others are handed back with an error. All may be gone when this returns.
+    void submit(Call& newest, Call& oldest, std::size_t count, Accept accept);
 
     // Hands a call that was not accepted back.
     void refuse(Call& call, const std::exception_ptr& error) noexcept {

@@ -9,24 +9,30 @@ namespace batching::detail {
 
 // ---- calls come in --------------------------------------------------------------------------------------
 
-BATCHER_NOINLINE inline Admission Engine::submit(Call& newest, Call& oldest, std::size_t count,
-                                                 Accept accept) {
-    if (count != 1 && intake_.push(newest, oldest, count)) return {count, false, 0, 0};
+BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::size_t count,
+                                            Accept accept) {
+    if (count != 1 && intake_.push(newest, oldest, count)) return;
     const auto self = shared_from_this();  // the calls may be gone, and with them the last owner
     Lock locked = lock();
     const Time now = timer_->now();
     const Admission admission = machine_.admit(count, accept);
+    Call* accepted = &newest;
+    if (admission.accepted != count) {
+        const std::exception_ptr error = refusal(admission, count - admission.accepted);
+        for (std::size_t i = count; i != admission.accepted; --i) {
+            Call& refused = *accepted;
+            if (i != 1) accepted = &CallList::next(refused);
+            machine_.refused(refused, error);
+        }
+    }
     if (admission.accepted != 0) {
-        Link* last = &newest;
-        for (std::size_t i = count; i != admission.accepted; --i) last = last->next;
         oldest.next = nullptr;
         if (count == 1) newest.queued_at = now;  // exactly, as the timer is set for this one
-        machine_.arrived(last);
+        machine_.arrived(accepted);
     }
     Actions actions = pump(now);
     locked.unlock();
     carry_out(actions);
-    return admission;
 }
 
 // Lets the machine decide until nothing has arrived meanwhile.
@@ -96,11 +102,6 @@ inline void Engine::on_timer(Time at) {
     if (here == nullptr) return;
     if (here->awaits_executor) release(*here);  // it was not posted
     run(*here, Where::on_executor);
-}
-
-BATCHER_NOINLINE inline void Engine::submit(Call& call) {
-    const Admission admission = submit(call, call, 1, Accept::all_or_none);
-    if (admission.accepted == 0) refuse(call, refusal(admission, 1));
 }
 
 // ---- a batch ----------------------------------------------------------------------------------------------

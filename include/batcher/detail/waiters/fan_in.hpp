@@ -1,7 +1,7 @@
 // FanIn: many items handed in as one chain, and one end when the last of them has its result.
 //
-// process_many() is one that is accepted as a whole or not at all, and resumes its caller at the end. A
-// deployment's call is one that is accepted as far as it fits, and answers its client.
+// process_many() is one that is accepted as a whole or not at all, and resumes its caller at the end.
+// process_each() is one that is accepted as far as it fits, and so is a deployment's call, which answers its client.
 #pragma once
 
 #include <atomic>
@@ -28,16 +28,8 @@ public:
         Part(FanIn& w, In&& item) : Item<In>(std::move(item)), whole(w) {}
 
         void resume() {
-            try {
-                if constexpr (std::is_void_v<Out>) {
-                    take_result<In, Out>(*this);
-                    value.emplace();
-                } else {
-                    value.emplace(take_result<In, Out>(*this));
-                }
-            } catch (...) {
-                error = std::current_exception();
-            }
+            error = this->batch->error;
+            if (!error) take();
             whole.ended(1);
         }
         void abandon() noexcept {
@@ -49,6 +41,20 @@ public:
         FanIn& whole;
         std::optional<Value> value;
         std::exception_ptr error;
+
+    private:
+        void take() noexcept {
+            try {
+                if constexpr (std::is_void_v<Out>) {
+                    take_result<In, Out>(*this);
+                    value.emplace();
+                } else {
+                    value.emplace(take_result<In, Out>(*this));
+                }
+            } catch (...) {
+                error = std::current_exception();
+            }
+        }
     };
 
     FanIn() = default;
@@ -67,22 +73,12 @@ public:
     Part& operator[](std::size_t i) noexcept { return parts_.get()[i]; }
     const Part& operator[](std::size_t i) const noexcept { return parts_.get()[i]; }
 
-    // Hands the parts in, and returns how many were accepted: the first ones. The others have their error.
-    // If all were, this may be gone when it returns. To be called once.
-    std::size_t submit(Engine& engine, CompletionExecutor* executor, Accept accept) {
-        const std::size_t size = size_;
-        if (size == 0) return 0;
-        left_.fetch_add(size, std::memory_order_relaxed);
+    // Hands the parts in. Those that are not accepted end with that error. This may be gone when it returns. To be
+    // called once. Precondition: there are some.
+    void submit(Engine& engine, CompletionExecutor* executor, Accept accept) {
+        left_.fetch_add(size_, std::memory_order_relaxed);
         link(executor, Burst::now<Clock>(engine.time_tolerance()));
-        const Admission admission = engine.submit((*this)[size - 1], (*this)[0], size, accept);
-        if (admission.accepted == size) return size;
-        const std::exception_ptr error = refusal(admission, size - admission.accepted);
-        for (std::size_t i = admission.accepted; i < size; ++i) {
-            (*this)[i].state(CallState::done);
-            (*this)[i].error = error;
-        }
-        left_.fetch_sub(size - admission.accepted, std::memory_order_acq_rel);
-        return admission.accepted;
+        engine.submit((*this)[size_ - 1], (*this)[0], size_, accept);
     }
 
     // Its owner needs it no more: it ends by itself. As the last act.

@@ -17,6 +17,7 @@
 #include <batcher/detail/waiters/cancellation.hpp>
 #include <batcher/detail/waiters/fan_in.hpp>
 #include <batcher/outlives.hpp>
+#include <batcher/result.hpp>
 #include <cstddef>
 #include <exception>
 #include <type_traits>
@@ -76,16 +77,15 @@ private:
     void push() {
         this->state(CallState::queued);
         if (!engine_->push(*this)) [[unlikely]]
-            engine_->submit(*this);
+            engine_->submit(*this, *this, 1, Accept::all_or_none);
     }
 
     Engine* engine_;
 };
 
-// process_many(items): many items, one completion when all are done. If some fail, the error is that of
-// the first of them in the order of the items.
-template <class In, class Out, class Clock>
-class ProcessManyRequest : public Call {
+// Many items, and one completion when all are done.
+template <class In, class Out, class Clock, Accept accept>
+class ManyRequest : public Call {
     // Not in the caller's frame: parts may be on their way back when that is destroyed.
     struct Parts final : FanIn<In, Out, Clock> {
         explicit Parts(Call& c) noexcept : caller(c), in_frame(c.ops->in_frame) {}
@@ -109,9 +109,8 @@ public:
     static constexpr bool many_items = true;
     static constexpr bool refers = refers_elsewhere<In>;
     using payload_type = std::vector<In>;
-    using value_type = std::conditional_t<std::is_void_v<Out>, void, std::vector<Out>>;
 
-    ProcessManyRequest(Engine& engine, std::vector<In>&& items)
+    ManyRequest(Engine& engine, std::vector<In>&& items)
         : engine_(&engine), items_(std::move(items)) {}
 
     payload_type&& payload() noexcept { return std::move(items_); }
@@ -130,29 +129,12 @@ public:
     }
 
     BATCHER_NOINLINE void start() {
-        Engine& engine = *engine_;
-        if (parts_->submit(engine, this->resumes_on, Accept::all_or_none) != 0) return;
+        if (parts_->size() != 0) return parts_->submit(*engine_, this->resumes_on, accept);
         state(CallState::queued);
-        engine.refuse(*this,
-                      nullptr);  // none of the parts is in the queue: nothing else resumes it
+        engine_->refuse(*this, nullptr);  // no part resumes it
     }
 
     bool has_to_wait() const noexcept { return !items_.empty(); }
-
-    value_type take() {
-        Parts& parts = *parts_;
-        for (std::size_t i = 0; i < parts.size(); ++i) {
-            if (parts[i].error) std::rethrow_exception(parts[i].error);
-        }
-        if constexpr (!std::is_void_v<Out>) {
-            std::vector<Out> values;
-            values.reserve(parts.size());
-            for (std::size_t i = 0; i < parts.size(); ++i) {
-                values.push_back(std::move(*parts[i].value));
-            }
-            return values;
-        }
-    }
 
     void withdraw() noexcept {
         if (parts_ != nullptr) std::exchange(parts_, nullptr)->leave(*engine_);
@@ -167,14 +149,69 @@ public:
     Engine& engine() const noexcept { return *engine_; }
 
 protected:
-    ~ProcessManyRequest() {
+    ~ManyRequest() {
         if (parts_ != nullptr) parts_->leave(*engine_);
     }
+    FanIn<In, Out, Clock>& parts() noexcept { return *parts_; }
 
 private:
     Engine* engine_;
     std::vector<In> items_;   // until it is started
     Parts* parts_ = nullptr;  // afterwards
+};
+
+// process_many(items): accepted or refused as a whole. If some fail, the error is that of the first of them in the order
+// of the items.
+template <class In, class Out, class Clock>
+class ProcessManyRequest : public ManyRequest<In, Out, Clock, Accept::all_or_none> {
+public:
+    using ProcessManyRequest::ManyRequest::ManyRequest;
+    using value_type = std::conditional_t<std::is_void_v<Out>, void, std::vector<Out>>;
+
+    value_type take() {
+        auto& parts = this->parts();
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            if (parts[i].error) std::rethrow_exception(parts[i].error);
+        }
+        if constexpr (!std::is_void_v<Out>) {
+            std::vector<Out> values;
+            values.reserve(parts.size());
+            for (std::size_t i = 0; i < parts.size(); ++i) {
+                values.push_back(std::move(*parts[i].value));
+            }
+            return values;
+        }
+    }
+
+protected:
+    ~ProcessManyRequest() = default;
+};
+
+// process_each(items): each item has its own fate.
+template <class In, class Out, class Clock>
+class ProcessEachRequest : public ManyRequest<In, Out, Clock, Accept::as_many_as_fit> {
+public:
+    using ProcessEachRequest::ManyRequest::ManyRequest;
+    using value_type = std::vector<Result<Out>>;
+
+    value_type take() {
+        auto& parts = this->parts();
+        value_type results;
+        results.reserve(parts.size());
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            if (parts[i].error) {
+                results.emplace_back(parts[i].error);
+            } else if constexpr (std::is_void_v<Out>) {
+                results.emplace_back();
+            } else {
+                results.emplace_back(std::move(*parts[i].value));
+            }
+        }
+        return results;
+    }
+
+protected:
+    ~ProcessEachRequest() = default;
 };
 
 // drain(): close, and wait until nothing waits or runs.
