@@ -24,16 +24,19 @@ class Faults(support.Case):
             self.serve(listen=address)
             self.assertEqual((await early).id, 1)
 
-    async def test_all_replicas_are_used(self):
-        servers = [self.serve(label=label, max_batch=32) for label in "abcd"]
-        async with work(both(*servers)) as handle:
-            await handle.process(job(-1))
-            load = Load(handle, callers=512, sleep_ms=1)
+    async def test_four_replicas_give_more_than_one(self):
+        one, *four = (self.serve(label=label, max_batch=32) for label in "1abcd")
+        async with work(one.address) as single, work(both(*four)) as handle:
+            alone = Load(single, callers=512, sleep_ms=50)
+            load = Load(handle, callers=512, sleep_ms=50)
             await load.answered_by(*"abcd")
             load.answered.clear()
-            await load.goes_on(5000)
-            await load.stop()
+            alone.answered.clear()
+            await alone.goes_on(2000)
+            ratio = sum(load.answered.values()) / sum(alone.answered.values())
+            await asyncio.gather(alone.stop(), load.stop())
         self.assertEqual(load.errors, [])
+        self.assertGreater(ratio, 2)  # about 4, of two processors that have nothing else to do
         least = 0.1 * sum(load.answered.values())
         self.assertTrue(all(load.answered[label] > least for label in "abcd"), load.answered)
 
@@ -81,7 +84,8 @@ class Faults(support.Case):
 
     async def test_a_frozen_replica_is_found_out_and_costs_no_idempotent_call(self):
         frozen, kept = self.serve(label="frozen"), self.serve(label="kept")
-        async with work(both(frozen, kept), idempotent=True) as handle:
+        # By default a server may stand still for 12 s, and for half of such a timeout.
+        async with work(both(frozen, kept), idempotent=True, timeout=6) as handle:
             load = Load(handle)
             await load.answered_by("frozen", "kept")
             frozen.signal(signal.SIGSTOP)

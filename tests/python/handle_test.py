@@ -66,9 +66,21 @@ class Calling(support.Case):
 
     async def test_items_that_come_together_go_together(self):
         async with work(self.serve().address) as handle:
-            answers = await asyncio.gather(*(handle.process(job(i)) for i in range(100)))
-        self.assertEqual([answer.id for answer in answers], list(range(100)))
-        self.assertEqual({answer.batch_size for answer in answers}, {100})
+            answers = await asyncio.gather(*(handle.process(job(i)) for i in range(60)))
+        self.assertEqual([answer.id for answer in answers], list(range(60)))
+        self.assertEqual({answer.batch_size for answer in answers}, {60})
+
+    async def test_no_call_takes_more_than_its_share_if_that_is_worth_a_call(self):
+        async with work(self.serve().address, calls_in_flight=3) as handle:
+            many = asyncio.ensure_future(handle.process_many(job(i) for i in range(300)))
+            await support.eventually(lambda: len(handle._calls) == 3)
+            self.assertEqual({call.size for call in handle._calls}, {100})
+            await many
+            few = [job(i, sleep_ms=300) for i in range(100)]
+            many = asyncio.ensure_future(handle.process_many(few))
+            await support.eventually(lambda: len(handle._calls) == 2)
+            self.assertEqual({call.size for call in handle._calls}, {64, 36})
+            await many
 
     async def test_items_that_come_while_all_calls_are_in_flight_go_together_in_the_next(self):
         async with work(self.serve().address, calls_in_flight=1) as handle:

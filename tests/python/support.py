@@ -82,6 +82,9 @@ class Case(unittest.IsolatedAsyncioTestCase):
     def file(self, name):
         return os.path.join(self.directory, name)
 
+    async def asyncSetUp(self):
+        asyncio.get_running_loop().set_debug(False)  # as it would be too slow for the loads
+
     def serve(self, **options):
         server = Server(log=self.file("log"), **options)
         self.addCleanup(server.kill)

@@ -49,6 +49,10 @@ class Call(Generic[Out]):
             item.call = self
         self.task = asyncio.get_running_loop().create_task(self._run())
 
+    @property
+    def size(self) -> int:
+        return len(self._items)
+
     def left(self) -> None:
         """One of its callers has gone. When all have, it is cancelled, and with it what waits over there."""
         self._wanted -= 1

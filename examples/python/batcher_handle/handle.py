@@ -202,10 +202,14 @@ class Handle(Generic[In, Out]):
             self._wake(_PATIENCE)
 
     def _take(self) -> List[Item[Out]]:
-        """The oldest, as many as fit into one call."""
+        """The oldest, as many as fit into one call. And not more than its share of all, if that is worth a call: for
+        it is with several that all replicas have work."""
+        options = self._options
+        everything = len(self._waiting) + sum(call.size for call in self._calls)
+        share = max(_WORTH_A_CALL, -(-everything // options.calls_in_flight))
         taken: List[Item[Out]] = []
         room = self._room
-        while self._waiting and len(taken) < self._options.max_items_per_call:
+        while self._waiting and len(taken) < min(share, options.max_items_per_call):
             item = next(iter(self._waiting))
             room -= len(item.data) + _BYTES_OF_A_LENGTH
             if room < 0:

@@ -53,10 +53,13 @@ class Tls:
 class Keepalive:
     """How soon a silent deployment is found out: after `interval` without a sign of life it is asked, and given
     up if it has not answered within `timeout`. An interval of 0: never. In seconds. Only what has answered as a
-    deployment of batcher is asked: other servers hang up on who asks often."""
+    deployment of batcher is asked: other servers hang up on who asks often.
 
-    interval: float = 1.0
-    timeout: float = 5.0
+    A busy server answers late, a frozen one never. A handle with `idempotent` waits at most a sixth and a third of
+    its own `timeout`, so that a call to a frozen replica ends in time elsewhere."""
+
+    interval: float = 2.0
+    timeout: float = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +75,9 @@ class Options:
     max_attempts: int = 5
 
     calls_in_flight: int = 32
-    """Most remote calls at the same time. Two go with whatever there is. Another one goes when 64 items wait, or
-    when one has waited for 10 ms: so all replicas are used, and one that hangs holds only the items that it has."""
+    """Most remote calls at the same time, to all replicas together. Two go with whatever there is. Another one goes
+    when 64 items wait, or when one has waited for 10 ms; and none takes more than its share of all items, unless
+    that is less than 64. So all replicas are used, and one that hangs holds up only the items that it has."""
 
     max_items_per_call: int = 4096
 
@@ -116,6 +120,14 @@ class Options:
         _check_ascii("token", self.token)
         for key, value in self.metadata:
             _check_metadata(key, value)
+
+    def effective_keepalive(self) -> Keepalive:
+        if not self.idempotent:
+            return self.keepalive
+        return Keepalive(
+            min(self.keepalive.interval, self.timeout / 6),
+            min(self.keepalive.timeout, self.timeout / 3),
+        )
 
 
 def check_address(address: str) -> None:

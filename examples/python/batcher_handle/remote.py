@@ -131,7 +131,8 @@ class Remote:
             ("grpc.max_receive_message_length", size),
             ("grpc.max_send_message_length", size),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # How long an attempt may take at least: a busy server needs its time.
+            ("grpc.min_reconnect_backoff_ms", 2000),
             ("grpc.max_reconnect_backoff_ms", 1000),
             # So that new replicas are found within seconds of a connection's end.
             ("grpc.dns_min_time_between_resolutions_ms", 1000),
@@ -143,11 +144,12 @@ class Remote:
             ("grpc.compression_enabled_algorithms_bitset", 1),
         ]
         if self.pings and options.keepalive.interval > 0:
+            keepalive = options.effective_keepalive()
             found += [
-                ("grpc.keepalive_time_ms", int(1000 * options.keepalive.interval)),
-                ("grpc.keepalive_timeout_ms", int(1000 * options.keepalive.timeout)),
+                ("grpc.keepalive_time_ms", int(1000 * keepalive.interval)),
+                ("grpc.keepalive_timeout_ms", int(1000 * keepalive.timeout)),
                 # In newer gRPC it is this one that counts, and it is a minute by default.
-                ("grpc.http2.ping_timeout_ms", int(1000 * options.keepalive.timeout)),
+                ("grpc.http2.ping_timeout_ms", int(1000 * keepalive.timeout)),
                 ("grpc.http2.max_pings_without_data", 0),
                 ("grpc.keepalive_permit_without_calls", 1),
             ]
