@@ -1,10 +1,14 @@
 """handle_test.py SERVER: what a handle in Python promises, against real deployments."""
 
+import ast
 import asyncio
 import concurrent.futures
 import dataclasses
+import pathlib
 import pickle
+import re
 import subprocess
+import unittest
 
 import batcher_handle
 import support
@@ -413,6 +417,16 @@ class TheOptions(support.Case):
             work("")
         with self.assertRaisesRegex(ValueError, "at most 107 bytes"):
             work("unix:/" + "x" * 107)
+
+
+class Readme(unittest.TestCase):
+    def test_the_code_of_the_readme_is_python_and_what_it_imports_is_there(self):
+        readme = pathlib.Path(__file__).resolve().parents[2] / "examples" / "python" / "README.md"
+        blocks = re.findall("```python\n(.*?)```", readme.read_text(), re.DOTALL)
+        self.assertTrue(blocks)
+        for block in blocks:
+            compile(block, str(readme), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            exec("\n".join(line for line in block.split("\n") if "import " in line))
 
 
 if __name__ == "__main__":
