@@ -267,7 +267,8 @@ TEST_CASE("a call that comes while the context goes is abandoned like those befo
     std::shared_ptr<batching::detail::Engine> engine;
     const auto push = [&](PlainCall& call) {
         call.state(batching::detail::CallState::queued);
-        if (!engine->push(call)) engine->submit(call, call, 1, Accept::all_or_none);
+        if (!engine->push(call))
+            engine->submit(call, call, 1, batching::detail::Accept::all_or_none);
     };
     engine = std::make_shared<batching::detail::Engine>(
         batching::Options{.max_batch_size = 3, .batch_timeout = 1h}, std::make_unique<Keeping>(log),
