@@ -19,12 +19,15 @@ struct NoFields {
     NoFields(T&&...) {}
 };
 
+// In a list of parameters that would be the same as one of the Batcher's: older compilers would hide it behind that.
+struct Nobodys {};
+
 template <class In, class Process, class ProcessMany>
 class Refusals {
 public:
     template <class NoItem>
         requires(!std::convertible_to<NoItem, In>)
-    Process process(NoItem&&) {
+    Process process(NoItem&&, Nobodys = {}) {
         constexpr bool is_item = std::same_as<std::remove_cvref_t<NoItem>, In>;
         static_assert(is_item,
                       "process() takes one item of this Batcher: its argument is not, and does not "
