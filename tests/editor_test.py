@@ -1,5 +1,5 @@
-"""editor_test.py FLAGS [grpc]: what an editor shows, asked of clangd. A name that is hovered says what it is, and helpers
-do not stand among the suggestions. FLAGS is a file with the compiler's arguments."""
+"""editor_test.py FLAGS [grpc]: what an editor shows, asked of clangd. A name that is hovered says what it is, and
+helpers do not stand among the suggestions. FLAGS is a file with the compiler's arguments."""
 
 import json
 import pathlib
@@ -43,9 +43,10 @@ REMOTE = """
 #include <batcher/grpc.hpp>
 using namespace std::chrono;
 void remote(batching::Batcher<int, int>& batcher) {
-    batching::grpc::@ConnectOptions calls{.@timeout = 1s, .@idempotent = true, .@max_attempts = 1, .@calls_in_flight = 1,
-        .@max_items_per_call = 1, .@max_message_size = 1, .@max_queue_size = 1, .@metadata = {}, .@token = {},
-        .@tls = batching::grpc::@Tls{.@root_certificates = "", .@certificate = "", .@private_key = "", .@server_name = ""},
+    batching::grpc::@ConnectOptions calls{.@timeout = 1s, .@idempotent = true, .@max_attempts = 1,
+        .@calls_in_flight = 1, .@max_items_per_call = 1, .@max_message_size = 1, .@max_queue_size = 1, .@metadata = {}, .@token = {},
+        .@tls = batching::grpc::@Tls{.@root_certificates = "", .@certificate = "", .@private_key = "",
+            .@server_name = ""},
         .@keepalive = batching::grpc::@Keepalive{.@interval = 1s, .@timeout = 1s}};
     batching::grpc::@connect<int, int>("", "", calls);
     batching::grpc::@DeployOptions options{.@listen = batching::grpc::@Addresses(""), .@tls = {}, .@accepts_token = {},
@@ -58,7 +59,8 @@ void remote(batching::Batcher<int, int>& batcher) {
 """
 BATCHING = """asio detail grpc BatchFunction Batcher Codec Distribution Encodable Error Operation Options Result Stats
 Timeout errc error_category make_error_code no_limit no_timeout outlives replicas schema_name"""
-BATCHER = """async_drain async_process async_process_many cancel close drain flush get_executor process process_many stats"""
+BATCHER = """async_drain async_process async_process_many cancel close drain flush get_executor process process_many
+stats"""
 GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"
 SUGGESTED = [BATCHING, BATCHER, "get item items resume_on", GRPC]
 
