@@ -32,9 +32,13 @@ struct Tls {
 // if it has not answered within `timeout`. An interval of 0: never. gRPC asks once a second at most, and a
 // handle only what has once answered as a deployment of this library: other servers hang up when asked. So
 // calls that a handle sent before its first answer are not watched; their timeout ends them.
+//
+// A server that is busy with all of its processors answers late, one that is frozen never, and only time
+// tells one from the other: so by default a server may stand still for 10 s. A handle with `idempotent` waits
+// at most a sixth and a third of its own `timeout`, so that a call to a frozen replica ends in time elsewhere.
 struct Keepalive {
-    std::chrono::milliseconds interval = std::chrono::seconds(1);  // without a sign of life
-    std::chrono::milliseconds timeout = std::chrono::seconds(1);   // for the answer
+    std::chrono::milliseconds interval = std::chrono::seconds(2);  // without a sign of life
+    std::chrono::milliseconds timeout = std::chrono::seconds(10);  // for the answer
 };
 
 namespace detail {

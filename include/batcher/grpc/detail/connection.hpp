@@ -8,6 +8,7 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <algorithm>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <cstdlib>
@@ -98,8 +99,17 @@ inline std::shared_ptr<::grpc::ChannelCredentials> channel_credentials(
     return ::grpc::SslCredentials(pem);
 }
 
-// `pings`: it is asked whether it is still there, as options.keepalive says.
-// `one`: it uses the first of its addresses that can be reached; else all of them, in turn.
+// Of a handle. A call that may be sent again needs time for that.
+inline Keepalive keepalive_of(const ConnectOptions& options) {
+    Keepalive keepalive = options.keepalive;
+    if (options.idempotent) {
+        keepalive.interval = std::min(keepalive.interval, options.timeout / 6);
+        keepalive.timeout = std::min(keepalive.timeout, options.timeout / 3);
+    }
+    return keepalive;
+}
+
+// `pings`: it is asked whether it is still there. `one`: it uses the first of its addresses that can be reached; else all of them, in turn.
 inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options, bool pings,
                                                   bool one) {
     ::grpc::ChannelArguments arguments;
@@ -110,7 +120,8 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options,
     arguments.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
     arguments.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+    // How long an attempt may take at least, where nobody refuses it: a busy server needs its time.
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
     // So that new replicas are found within seconds of a connection's end.
     arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
@@ -119,8 +130,9 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options,
     // gRPC itself sends a call again that never reached the deployment; for that it keeps its bytes.
     arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, limit_of(options.max_message_size));
     if (pings) {
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds_of(options.keepalive.interval));
-        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds_of(options.keepalive.timeout));
+        const Keepalive keepalive = keepalive_of(options);
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds_of(keepalive.interval));
+        arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds_of(keepalive.timeout));
         arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
         arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     }
