@@ -7,7 +7,8 @@
 // for the items of all of its clients.
 //
 // connect() returns at once, also while the deployment is down: the first call connects, and the handle
-// reconnects by itself, after 0.1 to 1 s. Calls wait for the connection until their deadline. Addresses are
+// reconnects by itself, after 0.1 to 1 s. Calls wait for the connection until their deadline; but they fail
+// at once, with errc::unavailable and what to do, if the TLS of one of both ends is why there is none. Addresses are
 // gRPC's: "unix:/run/scorer.sock", "scorer:9000", "dns:///scorer:9000" (all replicas behind the name),
 // "ipv4:10.0.0.1:9000,10.0.0.2:9000".
 //
@@ -37,6 +38,7 @@
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/remote_runner.hpp>
+#include <batcher/grpc/detail/unix_socket.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -52,6 +54,7 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
     batching::detail::check_codec<In>();
     batching::detail::check_codec<Out>();
     check(options);
+    check_address(address);
     const Options batches{.max_batch_size = options.max_items_per_call,
                           .batch_timeout = std::chrono::nanoseconds::zero(),
                           .max_concurrent_batches = options.calls_in_flight,
@@ -83,8 +86,8 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
 //     auto scorer = batching::grpc::connect<Params, double>("dns:///scorer:9000", "scorer");
 //     double y = co_await scorer.process(item);       // the same as with a Batcher in this process
 //
-// Throws std::invalid_argument for an option out of range or a PEM file that cannot be read; never because a
-// deployment is down.
+// Throws std::invalid_argument for an option out of range, an address that is empty or too long, or a PEM file that
+// cannot be read; never because a deployment is down.
 template <class In, class Out>
 Batcher<In, Out> connect(std::string address, std::string name, ConnectOptions options = {}) {
     return detail::connect<In, Out>({}, std::move(address), std::move(name), std::move(options));

@@ -102,6 +102,10 @@ inline void check(const ConnectOptions& options) {
     require_at_least_one("max_items_per_call", options.max_items_per_call);
     require_at_least_one("max_message_size", options.max_message_size);
     require_at_least_one("max_queue_size", options.max_queue_size);
+    if (options.tls && options.tls->certificate.empty() != options.tls->private_key.empty()) {
+        throw std::invalid_argument(
+            "tls of a handle needs both a certificate and its private_key, or neither");
+    }
     check_metadata_value("token", options.token);
     for (const auto& [key, value] : options.metadata) check_metadata(key, value);
     if (options.timeout <= std::chrono::milliseconds::zero()) {

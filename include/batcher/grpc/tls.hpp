@@ -55,12 +55,19 @@ inline std::chrono::system_clock::time_point from_now(std::chrono::milliseconds 
            std::min<std::chrono::milliseconds>(time, std::chrono::hours(24 * 365));
 }
 
-inline std::string read_pem(const std::string& file) {
+// Of a kind: "CERTIFICATE" or "PRIVATE KEY".
+inline std::string read_pem(const std::string& file, const char* kind) {
     if (file.empty()) return {};
     std::ifstream in(file, std::ios::binary);
     std::string pem{std::istreambuf_iterator<char>(in), {}};
     if (!in || pem.empty()) {
         throw std::invalid_argument(fmt::format("the PEM file {} cannot be read", file));
+    }
+    if (pem.find("-----BEGIN ") == std::string::npos ||
+        pem.find(fmt::format("{}-----", kind)) == std::string::npos) {
+        throw std::invalid_argument(fmt::format(
+            "the PEM file {} has no line \"-----BEGIN {}-----\": it is another file, or damaged",
+            file, kind));
     }
     return pem;
 }

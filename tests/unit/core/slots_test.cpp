@@ -25,7 +25,7 @@ TEST_CASE("of slots that are alike, the one that was freed last is taken first",
     CHECK(slots.take() == 2);
     CHECK(slots.needed() == 0);
     CHECK_FALSE(slots.all_free());
-    for (const std::size_t slot : {0, 1, 2}) slots.give_back(slot);
+    for (std::size_t slot = 0; slot < 3; ++slot) slots.give_back(slot);
     CHECK(slots.all_free());
     CHECK(slots.share_of(1000) == std::numeric_limits<std::size_t>::max());
 }

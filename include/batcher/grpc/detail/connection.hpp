@@ -93,9 +93,9 @@ inline std::shared_ptr<::grpc::ChannelCredentials> channel_credentials(
     const std::optional<Tls>& tls) {
     if (!tls) return ::grpc::InsecureChannelCredentials();
     ::grpc::SslCredentialsOptions pem;
-    pem.pem_root_certs = read_pem(tls->root_certificates);
-    pem.pem_cert_chain = read_pem(tls->certificate);
-    pem.pem_private_key = read_pem(tls->private_key);
+    pem.pem_root_certs = read_pem(tls->root_certificates, "CERTIFICATE");
+    pem.pem_cert_chain = read_pem(tls->certificate, "CERTIFICATE");
+    pem.pem_private_key = read_pem(tls->private_key, "PRIVATE KEY");
     return ::grpc::SslCredentials(pem);
 }
 

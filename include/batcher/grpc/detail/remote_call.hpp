@@ -20,6 +20,7 @@
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/status.hpp>
+#include <batcher/grpc/detail/tls_mistake.hpp>
 #include <batcher/grpc/detail/watch.hpp>
 #include <charconv>
 #include <chrono>
@@ -80,6 +81,8 @@ private:
             const std::lock_guard lock(mutex_);
             context_ = context;
             cancelled = cancelled_;
+            moves_ = false;
+            mistake_.clear();
         }
         if (cancelled) context->TryCancel();
         reply_.Clear();
@@ -88,24 +91,73 @@ private:
         connection_ = connection;
         if (!connection->ready()) watch(context);
         connection->stub->UnaryCall(context.get(), method, {}, &request_, &reply_,
-                                    [self = shared(), context, then](::grpc::Status status) {
-                                        if (const auto watch = std::move(self->watch_))
-                                            watch->stop();
+                                    [self = shared(), context, then](const ::grpc::Status& status) {
+                                        self->stop_watching();
                                         (*self.*then)(status);
                                     });
     }
 
     using Context = std::shared_ptr<::grpc::ClientContext>;
 
+    void stop_watching() {
+        std::shared_ptr<Watch> tls_watch;
+        {
+            const std::lock_guard lock(mutex_);
+            tls_watch = std::move(tls_watch_);
+        }
+        if (const auto watch = std::move(watch_)) watch->stop();
+        if (tls_watch) tls_watch->stop();
+    }
+
     // Asks why there is no connection, as long as the call waits for one.
     void watch(const Context& context) {
-        const auto failed = [weak = std::weak_ptr<RemoteCall>(shared()), context,
-                             connection = connection_](const std::string&) {
-            const auto self = weak.lock();
-            if (self && !self->remote_->uses(*connection)) self->move(context);
-        };
-        watch_ = std::make_shared<Watch>(remote_, connection_, failed);
+        watch_ = std::make_shared<Watch>(remote_, connection_,
+                                         [weak = std::weak_ptr<RemoteCall>(shared()), context,
+                                          connection = connection_](const ::grpc::Status& status) {
+                                             if (const auto self = weak.lock())
+                                                 self->not_yet(status, context, *connection);
+                                         });
         watch_->ask();
+    }
+
+    // On a thread of the watch, as those below.
+    void not_yet(const ::grpc::Status& status, const Context& context,
+                 const Connection& connection) {
+        if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return remote_->reached();
+        const std::string& reason = status.error_message();
+        remote_->not_reached(reason);
+        const std::string mistake = tls_mistake(reason, remote_->options);
+        if (!mistake.empty()) return give_up(context, mistake);
+        if (!remote_->uses(connection)) return move(context);
+        if (!remote_->options.tls && is_hung_up(reason)) try_tls(context);
+    }
+
+    // Who hangs up on a client without TLS may be a server with it: that answers one that has it.
+    void try_tls(const Context& context) {
+        std::shared_ptr<Watch> watch;
+        {
+            const std::lock_guard lock(mutex_);
+            if (tls_watch_ || context != context_) return;
+            tls_watch_ = watch = std::make_shared<Watch>(
+                remote_, remote_->connection_with_tls(),
+                [weak = std::weak_ptr<RemoteCall>(shared()),
+                 context](const ::grpc::Status& status) {
+                    const bool answers = status.error_code() != ::grpc::StatusCode::UNAVAILABLE ||
+                                         is_certificate_refused(status.error_message());
+                    const auto self = weak.lock();
+                    if (self && answers) self->give_up(context, speaks_tls);
+                });
+        }
+        watch->ask();
+    }
+
+    void give_up(const Context& context, const std::string& mistake) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (context != context_) return;  // it has come back
+            mistake_ = mistake;
+        }
+        context->TryCancel();
     }
 
     void move(const Context& context) {
@@ -125,9 +177,19 @@ private:
                status.error_code() == ::grpc::StatusCode::CANCELLED;
     }
 
+    // For what it was given up, as no connection can be made; "" if it was not. It has not left then.
+    std::string mistake(const ::grpc::Status& status) {
+        const std::lock_guard lock(mutex_);
+        const bool given_up = !cancelled_ && !connection_->ready() &&
+                              status.error_code() == ::grpc::StatusCode::CANCELLED;
+        return given_up ? mistake_ : std::string();
+    }
+
     void on_reply(const ::grpc::Status& status) {
         if (moves(status)) return start();
         ++attempts_;
+        const std::string mistake = this->mistake(status);
+        if (!mistake.empty()) return done(unreachable_error(*remote_, mistake), reply_);
         if (status.ok()) {
             remote_->reached();
             if (has_mark(deployment_mark)) remote_->recognise(batch_size());
@@ -222,6 +284,8 @@ private:
     Context context_;  // of the call under way
     bool cancelled_ = false;
     bool moves_ = false;
+    std::string mistake_;               // for which no connection can be made
+    std::shared_ptr<Watch> tls_watch_;  // while it waits for a connection that is hung up
 };
 
 }  // namespace batching::grpc::detail

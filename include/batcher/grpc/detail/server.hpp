@@ -36,9 +36,19 @@ inline std::shared_ptr<::grpc::ServerCredentials> server_credentials(
         tls->root_certificates.empty()
             ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
             : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-    pem.pem_root_certs = read_pem(tls->root_certificates);
-    pem.pem_key_cert_pairs.push_back({read_pem(tls->private_key), read_pem(tls->certificate)});
+    pem.pem_root_certs = read_pem(tls->root_certificates, "CERTIFICATE");
+    pem.pem_key_cert_pairs.push_back(
+        {read_pem(tls->private_key, "PRIVATE KEY"), read_pem(tls->certificate, "CERTIFICATE")});
     return ::grpc::SslServerCredentials(pem);
+}
+
+// Whether a server can be made with them: gRPC does not say why it makes none.
+inline bool can_serve(const std::shared_ptr<::grpc::ServerCredentials>& credentials) {
+    ::grpc::CallbackGenericService nothing;
+    ::grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", credentials);
+    builder.RegisterCallbackGenericService(&nothing);
+    return builder.BuildAndStart() != nullptr;
 }
 
 class Server {
@@ -84,6 +94,7 @@ private:
         ::grpc::ServerBuilder builder;
         configure(builder);
         addresses_ = options_.listen.all();
+        for (const auto& address : addresses_) check_address(address);
         std::vector<int> ports(addresses_.size());
         const auto credentials = server_credentials(options_.tls);
         for (std::size_t i = 0; i < addresses_.size(); ++i) {
@@ -94,7 +105,10 @@ private:
         server_ = builder.BuildAndStart();
         Undertaker::join_at_exit(options_.tls.has_value());
         for (std::size_t i = 0; i < addresses_.size(); ++i) {
-            if (!server_ || ports[i] == 0) fail(i, ports);
+            if (!server_ || ports[i] == 0) {
+                if (options_.tls && !can_serve(credentials)) fail_by_tls();
+                fail(i, ports);
+            }
             name_port(addresses_[i], ports[i]);
         }
         for (auto& socket : sockets_) socket.publish();
@@ -115,6 +129,13 @@ private:
                 "the deployment cannot listen on {}: the address is in use or wrong, or this "
                 "process may not bind it",
                 addresses_[index]));
+    }
+
+    [[noreturn]] void fail_by_tls() const {
+        throw std::invalid_argument(
+            fmt::format("the private key {} does not fit the certificate {}, or one of the PEM "
+                        "files of tls is damaged",
+                        options_.tls->private_key, options_.tls->certificate));
     }
 
     void configure(::grpc::ServerBuilder& builder) const {

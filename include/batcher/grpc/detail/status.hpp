@@ -7,6 +7,7 @@
 #include <batcher/detail/asio.hpp>
 #include <batcher/error.hpp>
 #include <batcher/grpc/detail/remote.hpp>
+#include <batcher/grpc/detail/tls_mistake.hpp>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -110,11 +111,24 @@ inline std::exception_ptr request_error(const Remote& remote, const std::excepti
                                   status_of(error).error_message()));
 }
 
+// Whoever wants a certificate, and gets none that he trusts, hangs up without a word; but others do, too.
+inline std::string_view hint(const Remote& remote, std::string_view reason) {
+    return remote.options.tls && is_hung_up(reason)
+               ? " (it may want a certificate that its authorities have signed, see tls)"
+               : "";
+}
+
 inline std::string late_sentence(const Remote& remote, std::string_view reason) {
     const auto timeout = remote.options.timeout.count();
     return reason.empty() ? fmt::format("{} did not answer within {} ms", remote.name(), timeout)
-                          : fmt::format("{} could not be reached within {} ms: {}", remote.name(),
-                                        timeout, reason);
+                          : fmt::format("{} could not be reached within {} ms: {}{}", remote.name(),
+                                        timeout, reason, hint(remote, reason));
+}
+
+// What a call that was not sent failed with, as nobody can be reached in this way.
+inline std::exception_ptr unreachable_error(const Remote& remote, std::string_view mistake) {
+    return make_error(errc::unavailable,
+                      fmt::format("{} cannot be reached: {}", remote.name(), mistake));
 }
 
 // What gRPC itself says at a deadline; a proxy that gives up has words of its own.

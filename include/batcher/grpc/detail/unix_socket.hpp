@@ -6,12 +6,16 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -67,5 +71,20 @@ private:
     struct stat file_{};
     bool published_ = false;
 };
+
+// Of a deployment, or of a handle.
+inline void check_address(const std::string& address) {
+    if (address.empty()) {
+        throw std::invalid_argument(
+            "an address is empty: write \"host:port\", or \"unix:/path\" on one machine");
+    }
+    constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
+    const std::size_t size = UnixSocket::path_of(address).size();
+    if (size > longest) {
+        throw std::invalid_argument(
+            fmt::format("the path of a unix socket has at most {} bytes, and that of {} has {}",
+                        longest, address, size));
+    }
+}
 
 }  // namespace batching::grpc::detail

@@ -32,13 +32,14 @@ void later(std::chrono::milliseconds delay, Then then) {
 
 class Watch : public std::enable_shared_from_this<Watch> {
 public:
-    using OnFailure = std::function<void(const std::string& reason)>;
+    // Called with each answer; none is asked for any more after one that is not UNAVAILABLE.
+    using OnAnswer = std::function<void(const ::grpc::Status&)>;
 
     Watch(std::shared_ptr<Remote> remote, std::shared_ptr<const Connection> connection,
-          OnFailure on_failure)
+          OnAnswer on_answer)
         : remote_(std::move(remote)),
           connection_(std::move(connection)),
-          on_failure_(std::move(on_failure)),
+          on_answer_(std::move(on_answer)),
           nothing_(to_buffer(std::string())) {}
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
@@ -70,17 +71,15 @@ public:
 
 private:
     void answered(const ::grpc::Status& status) {
-        using ::grpc::StatusCode;
-        if (status.error_code() == StatusCode::CANCELLED) return;
-        if (status.error_code() != StatusCode::UNAVAILABLE) return remote_->reached();
-        remote_->not_reached(status.error_message());
-        on_failure_(status.error_message());
+        if (status.error_code() == ::grpc::StatusCode::CANCELLED) return;
+        on_answer_(status);
+        if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return;
         later(std::chrono::milliseconds(200), [self = shared_from_this()] { self->ask(); });
     }
 
     const std::shared_ptr<Remote> remote_;
     const std::shared_ptr<const Connection> connection_;
-    const OnFailure on_failure_;
+    const OnAnswer on_answer_;
     const ::grpc::ByteBuffer nothing_;
     ::grpc::ByteBuffer reply_;
 
