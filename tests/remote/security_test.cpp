@@ -70,6 +70,30 @@ TEST_CASE("a deployment answers only those whose token it accepts") {
     CHECK(deployed.model.stats().submitted == 1);
 }
 
+TEST_CASE("whatever accepts_token throws, the caller learns that it is refused, and no more") {
+    const Deployed deployed(at_once, {.accepts_token = [](std::string_view) -> bool {
+                                throw std::runtime_error("the password file is /etc/secrets");
+                            }});
+    auto handle = deployed.connect({.token = "open sesame"});
+    const auto refused = call(handle, 1);
+    CHECK(refused.error == errc::unauthenticated);
+    CHECK(contains(refused.sentence, "the token is missing or not accepted"));
+    CHECK_FALSE(contains(refused.sentence, "/etc/secrets"));
+}
+
+TEST_CASE("the scheme before a token may be written in any case") {
+    const Deployed deployed(at_once,
+                            {.accepts_token = [](std::string_view token) { return token == "x"; }});
+    for (const std::string value : {"Bearer x", "bearer x", "BEARER x"}) {
+        auto handle = deployed.connect({.metadata = {{"authorization", value}}});
+        CHECK(handle.process(21).get() == 42);
+    }
+    for (const std::string value : {"Bearer X", "Basic x", "Bearerx", "x", ""}) {
+        auto handle = deployed.connect({.metadata = {{"authorization", value}}});
+        CHECK(call(handle, 1).error == errc::unauthenticated);
+    }
+}
+
 TEST_CASE("metadata goes with every call") {
     const Deployed deployed(at_once,
                             {.accepts_token = [](std::string_view token) { return token == "x"; }});

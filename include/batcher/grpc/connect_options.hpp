@@ -106,6 +106,7 @@ inline void check(const ConnectOptions& options) {
         throw std::invalid_argument(
             "tls of a handle needs both a certificate and its private_key, or neither");
     }
+    check(options.keepalive);
     check_metadata_value("token", options.token);
     for (const auto& [key, value] : options.metadata) check_metadata(key, value);
     if (options.timeout <= std::chrono::milliseconds::zero()) {

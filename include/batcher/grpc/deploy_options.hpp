@@ -42,7 +42,7 @@ private:
 //         {.listen = {"unix:/run/scorer.sock", "0.0.0.0:9000"}}, "scorer", model);
 struct DeployOptions {
     // As gRPC writes them: "unix:/run/scorer.sock", "0.0.0.0:9000", "[::]:9000"; port 0: any free one. The
-    // path of a unix socket is taken over from a deployment that listens there already.
+    // path of a unix socket, 98 bytes at most, is taken over from a deployment that listens there already.
     Addresses listen = {};
 
     std::optional<Tls> tls = {};  // none: no encryption
@@ -109,6 +109,12 @@ inline void check(const DeployOptions& options) {
     if (options.max_connection_age < std::chrono::milliseconds::zero()) {
         throw std::invalid_argument(fmt::format("max_connection_age must be 0 or more, not {} ms",
                                                 options.max_connection_age.count()));
+    }
+    check(options.keepalive);
+    if (max_memory_of(options) < options.max_message_size) {
+        throw std::invalid_argument(
+            fmt::format("max_memory must be at least max_message_size, {} bytes, not {}",
+                        options.max_message_size, options.max_memory));
     }
     if (options.tls && (options.tls->certificate.empty() || options.tls->private_key.empty())) {
         throw std::invalid_argument("tls of a deployment needs a certificate and a private_key");

@@ -43,6 +43,16 @@ struct Keepalive {
 
 namespace detail {
 
+inline void check(const Keepalive& keepalive) {
+    const auto require = [](const char* field, std::chrono::milliseconds value) {
+        if (value >= std::chrono::milliseconds::zero()) return;
+        throw std::invalid_argument(
+            fmt::format("keepalive.{} must be 0 or more, not {} ms", field, value.count()));
+    };
+    require("interval", keepalive.interval);
+    require("timeout", keepalive.timeout);
+}
+
 // As gRPC takes times: an int, of milliseconds.
 inline int milliseconds_of(std::chrono::milliseconds time) noexcept {
     return static_cast<int>(

@@ -11,10 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -24,9 +24,15 @@ namespace batching::grpc::detail {
 
 class UnixSocket {
 public:
-    explicit UnixSocket(std::string path) : path_(std::move(path)) {
-        static std::atomic<unsigned> number{0};
-        own_path_ = fmt::format("{}.{}.{}", path_, getpid(), number++);
+    explicit UnixSocket(std::string path) : path_(std::move(path)), own_path_(path_ + suffix()) {
+        constexpr std::size_t most = sizeof(sockaddr_un::sun_path) - 1;
+        if (own_path_.size() <= most) return;
+        throw std::system_error(
+            std::make_error_code(std::errc::filename_too_long),
+            fmt::format(
+                "the deployment cannot listen on unix:{}: its path has {} bytes, and {} are "
+                "the most",
+                path_, path_.size(), most - (own_path_.size() - path_.size())));
     }
     UnixSocket(const UnixSocket&) = delete;
     UnixSocket& operator=(const UnixSocket&) = delete;
@@ -66,6 +72,13 @@ public:
     }
 
 private:
+    // Of one length always, so that the path's limit is one, too; random, as processes that share a directory
+    // may have one process id.
+    static std::string suffix() {
+        std::random_device random;
+        return fmt::format(".{:08x}", random() & 0xffffffffU);
+    }
+
     std::string path_;
     std::string own_path_;
     struct stat file_{};
