@@ -109,7 +109,8 @@ inline Keepalive keepalive_of(const ConnectOptions& options) {
     return keepalive;
 }
 
-// `pings`: it is asked whether it is still there. `one`: it uses the first of its addresses that can be reached; else all of them, in turn.
+// `pings`: it is asked whether it is still there. `one`: it uses the first of its addresses that can be
+// reached; else all of them, in turn.
 inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options, bool pings,
                                                   bool one) {
     ::grpc::ChannelArguments arguments;
