@@ -317,7 +317,9 @@ TEST_CASE("streams that are opened and left take no more memory than they may") 
     RawClient client(server.address());
     const auto refused = client.process(request_of("work", {packed({3})}));
     if (!refused.status.ok()) {
-        CHECK(refused.status.error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED);
+        const auto code = refused.status.error_code();  // gRPC may take no new connection
+        CHECK((code == ::grpc::StatusCode::RESOURCE_EXHAUSTED ||
+               code == ::grpc::StatusCode::UNAVAILABLE));
     }
     CHECK(peak_memory_of(server) < at_first + 2 * 64 + 24);
     clients.clear();

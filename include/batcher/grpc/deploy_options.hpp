@@ -64,14 +64,16 @@ struct DeployOptions {
     // functions, and of what a client that holds a connection is owed (about 100 KiB each):
     //
     //     max_memory      for what is on its way in: gRPC's ResourceQuota over all connections
-    //   + max_memory      for calls that are there: 16 KiB each, twice the bytes of the request, about
-    //                     200 bytes and sizeof(In) + sizeof(Out) for an item, and the bytes of the reply
+    //   + max_memory      for calls that are there: 16 KiB each, and twice the bytes of the request and about
+    //                     200 bytes and sizeof(In) + sizeof(Out) for an item, then the bytes of the reply
     //   + 24 * max_message_size, if items are MessagePack, for each thread that decodes large requests (one
     //                     for four processors): what msgpack-cxx makes of the values of one item
     //
     // Values that take more memory than their bytes did, as a vector of empty vectors, do so on top. A call
-    // that does not fit fails at once with RESOURCE_EXHAUSTED, errc::overloaded at a handle; what gRPC has no
-    // room for, it resets, with the same status. 0: 16 times max_message_size, and at least 256 MiB.
+    // that does not fit fails at once with RESOURCE_EXHAUSTED, errc::overloaded at a handle; one whose reply
+    // does not, with INTERNAL, errc::remote_failure, as it has run. What gRPC has no room for, it resets,
+    // also with RESOURCE_EXHAUSTED, and it takes no new connections meanwhile. 0: 16 times max_message_size,
+    // and at least 256 MiB.
     std::size_t max_memory = 0;
 
     // How long stop() waits for what was accepted; then it is cancelled.

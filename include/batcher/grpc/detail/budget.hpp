@@ -41,6 +41,13 @@ public:
         bytes_ += bytes;
         return true;
     }
+    // So many from now on.
+    bool become(std::size_t bytes) noexcept {
+        if (bytes > bytes_) return grow(bytes - bytes_);
+        budget_.give_back(bytes_ - bytes);
+        bytes_ = bytes;
+        return true;
+    }
 
 private:
     Budget& budget_;

@@ -76,6 +76,9 @@ protected:
 
 class IncomingCall {
 public:
+    // What gRPC and this keep for a call, its message apart.
+    static constexpr std::size_t size_of_call = 16 * 1024;
+
     // Throws std::bad_alloc.
     static void await(CallReceiver& receiver, ::grpc::AsyncGenericService& service,
                       ::grpc::ServerCompletionQueue& queue) {
@@ -94,11 +97,14 @@ public:
 
     // One of these, once. It may be gone when they return.
     void reply(std::string bytes) {
-        if (!memory_.grow(bytes.size())) {
-            return refuse({::grpc::StatusCode::RESOURCE_EXHAUSTED,
-                           "the deployment has no memory for the reply, for now"});
+        // The items have gone.
+        if (!memory_.become(size_of_call + bytes.size())) {
+            return refuse(no_memory_for_reply());
         }
         stream_.WriteAndFinish(to_buffer(std::move(bytes)), {}, ::grpc::Status::OK, &finished_);
+    }
+    static ::grpc::Status no_memory_for_reply() {  // not RESOURCE_EXHAUSTED: it has run
+        return {::grpc::StatusCode::INTERNAL, "the deployment has no memory for the reply"};
     }
     void refuse(const ::grpc::Status& status) { stream_.Finish(status, &finished_); }
 

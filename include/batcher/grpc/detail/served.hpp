@@ -110,8 +110,8 @@ private:
         std::string results;
         try {
             write_results(results);
-        } catch (...) {  // no memory for it
-            return call_.refuse(::grpc::Status(::grpc::StatusCode::RESOURCE_EXHAUSTED, ""));
+        } catch (...) {
+            return call_.refuse(IncomingCall::no_memory_for_reply());
         }
         call_.reply(std::move(results));
     }

@@ -74,7 +74,7 @@ private:
             return call.refuse(::grpc::Status(::grpc::StatusCode::UNIMPLEMENTED, ""));
         }
         try {
-            take_memory(call, size_of_call);
+            take_memory(call, IncomingCall::size_of_call);
             if (method == Method::process || method == Method::describe) admit(call);
         } catch (...) {
             return call.refuse(status_of(std::current_exception()));
@@ -207,8 +207,6 @@ private:
 
     // Larger requests are read by threads that do nothing else.
     static constexpr std::size_t read_at_once = 64 * 1024;
-    // What gRPC and this keep for a call, its message apart.
-    static constexpr std::size_t size_of_call = 16 * 1024;
 
     const DeployOptions& options_;
     const std::vector<std::unique_ptr<Served>> served_;
