@@ -56,7 +56,6 @@ class IncomingCall;
 
 class CallReceiver {
 public:
-    CallReceiver() = default;
     CallReceiver(const CallReceiver&) = delete;
     CallReceiver& operator=(const CallReceiver&) = delete;
 
