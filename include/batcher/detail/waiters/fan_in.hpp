@@ -73,9 +73,10 @@ public:
     Part& operator[](std::size_t i) noexcept { return parts_.get()[i]; }
     const Part& operator[](std::size_t i) const noexcept { return parts_.get()[i]; }
 
-    // Hands the parts in. Those that are not accepted end with that error. This may be gone when it returns. To be
-    // called once. Precondition: there are some.
+    // Hands the parts in. Those that are not accepted end with that error. If there are some, this may be gone when it
+    // returns. To be called once.
     void submit(Engine& engine, CompletionExecutor* executor, Accept accept) {
+        if (size_ == 0) return;
         left_.fetch_add(size_, std::memory_order_relaxed);
         link(executor, Burst::now<Clock>(engine.time_tolerance()));
         engine.submit((*this)[size_ - 1], (*this)[0], size_, accept);

@@ -84,10 +84,8 @@ public:
         if (call_.client_gone()) throw Error(errc::unavailable, "the client has gone");
         if (!reader_.read_some([this](In item) { this->add(std::move(item)); })) return false;
         reader_.release();
-        if (this->size() != 0) {
-            this->submit(*engine_, &batching::detail::CompletionExecutor::anywhere(),
-                         batching::detail::Accept::as_many_as_fit);
-        }
+        this->submit(*engine_, &batching::detail::CompletionExecutor::anywhere(),
+                     batching::detail::Accept::as_many_as_fit);
         if (state_.exchange(State::submitted) == State::cancelled) this->cancel(*engine_);
         this->detach();
         return true;
