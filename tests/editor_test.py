@@ -19,10 +19,11 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batching::Batcher other{f, batching::@Options{.@max_batch_size = 1, .@batch_timeout = batching::@no_timeout,
         .@max_concurrent_batches = 1, .@max_queue_size = batching::@no_limit}};
     batching::@Operation operation = batcher.@process(1);
-    batcher.@process_many({1}).@get();
+    batcher.@process_many({1}).@get(), batcher.@process_each({1}).get();
     batcher.process(1).@resume_on(context.get_executor());
     batcher.@async_process(1, [](std::exception_ptr, int) {});
     batcher.@async_process_many({1}, [](std::exception_ptr, std::vector<int>) {});
+    batcher.@async_process_each({1}, [](std::exception_ptr, std::vector<batching::Result<int>>) {});
     batcher.@async_drain([](std::exception_ptr) {});
     batcher.@flush(), batcher.@close(), batcher.@cancel(), batcher.@drain(), batcher.@get_executor();
     batching::@Stats s = batcher.@stats();
@@ -34,6 +35,7 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     result.@value(), result.@error(), result.@has_value();
     batching::@errc::@overloaded, batching::errc::@closed, batching::errc::@deadlock;
     batching::@replicas(2, [](std::size_t) { return f; }), batching::@outlives(1), batching::@Timeout();
+    batching::@isolate_failures(batching::@pad_to({1}, f));
     batching::$;
     batcher.$;
     batcher.process(1).$;
@@ -50,7 +52,7 @@ void remote(batching::Batcher<int, int>& batcher) {
         .@keepalive = batching::grpc::@Keepalive{.@interval = 1s, .@timeout = 1s}};
     batching::grpc::@connect<int, int>("", "", calls);
     batching::grpc::@DeployOptions options{.@listen = batching::grpc::@Addresses(""), .@tls = {}, .@accepts_token = {},
-        .@max_message_size = 1, .@max_items_per_call = 1, .@max_calls_per_connection = 1, .@drain_timeout = 1s,
+        .@max_message_size = 1, .@max_items_per_call = 1, .@max_calls_per_connection = 1, .@max_memory = 1, .@drain_timeout = 1s,
         .@share_port = true, .@max_connection_age = 1s, .@keepalive = {}};
     batching::grpc::@Deployment deployment = batching::grpc::@deploy(options, "", batcher);
     deployment.@wait(), deployment.@stop(), deployment.@address(), deployment.@addresses();
@@ -58,9 +60,10 @@ void remote(batching::Batcher<int, int>& batcher) {
 }
 """
 BATCHING = """asio detail grpc BatchFunction Batcher Codec Distribution Encodable Error Operation Options Result Stats
-Timeout errc error_category make_error_code no_limit no_timeout outlives replicas schema_name"""
-BATCHER = """async_drain async_process async_process_many cancel close drain flush get_executor process process_many
-stats"""
+Timeout errc error_category isolate_failures make_error_code no_limit no_timeout outlives pad_to replicas
+schema_name"""
+BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
+process_each process_many stats"""
 GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"
 SUGGESTED = [BATCHING, BATCHER, "get item items resume_on", GRPC]
 
