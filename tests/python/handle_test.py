@@ -76,7 +76,8 @@ class Calling(support.Case):
 
     async def test_no_call_takes_more_than_its_share_if_that_is_worth_a_call(self):
         async with work(self.serve().address, calls_in_flight=3) as handle:
-            many = asyncio.ensure_future(handle.process_many(job(i) for i in range(300)))
+            jobs = [job(i, sleep_ms=300) for i in range(300)]
+            many = asyncio.ensure_future(handle.process_many(jobs))
             await support.eventually(lambda: len(handle._calls) == 3)
             self.assertEqual({call.size for call in handle._calls}, {100})
             await many
