@@ -39,13 +39,7 @@
 #include <asio.hpp>
 #endif
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define BATCHER_TEST_SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define BATCHER_TEST_SANITIZED
-#endif
+#include "../unit/sanitized.hpp"
 
 // libstdc++.so counts the references of an exception_ptr where ThreadSanitizer does not see it, so that it
 // takes the last release for a race with what another thread read before it let go.

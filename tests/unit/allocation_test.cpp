@@ -1,15 +1,7 @@
 // What a call costs in memory. Counts are exact, whatever the machine.
 #include "catch.hpp"
+#include "sanitized.hpp"
 #include "support.hpp"
-
-// The sanitizers have an operator new of their own.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define BATCHER_TEST_SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define BATCHER_TEST_SANITIZED
-#endif
 
 #if !defined(BATCHER_TEST_SANITIZED)
 
