@@ -129,10 +129,12 @@ private:
         const std::string mistake = tls_mistake(reason, remote_->options);
         if (!mistake.empty()) return give_up(context, mistake);
         if (!remote_->uses(connection)) return move(context);
-        if (!remote_->options.tls && is_hung_up(reason)) try_tls(context);
+        const bool maybe_with_tls = !remote_->options.tls && !remote_->recognised();
+        if (maybe_with_tls && is_hung_up(reason)) try_tls(context);
     }
 
-    // Who hangs up on a client without TLS may be a server with it: that answers one that has it.
+    // Who hangs up on a client without TLS, and has never answered it, may be a server with TLS: that answers a
+    // client that has it, too.
     void try_tls(const Context& context) {
         std::shared_ptr<Watch> watch;
         {
