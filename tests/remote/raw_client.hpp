@@ -14,6 +14,8 @@
 #include <batcher/grpc/detail/wire.hpp>
 
 #include <cstdint>
+#include <future>
+#include <list>
 #include <map>
 
 namespace test {
@@ -48,20 +50,14 @@ public:
     }
     RawReply process(const std::string& bytes) { return call(remote::process_method, bytes); }
 
-    // Does not wait.
+    // Does not wait. The future has to be waited for before the client goes.
     std::future<::grpc::Status> start(const std::string& bytes) {
-        struct Call {
-            ::grpc::ClientContext context;
-            ::grpc::ByteBuffer request;
-            ::grpc::ByteBuffer reply;
-            std::promise<::grpc::Status> status;
-        };
-        auto call = std::make_shared<Call>();
-        call->context.set_deadline(std::chrono::system_clock::now() + 60s);
-        call->request = remote::to_buffer(bytes);
-        auto future = call->status.get_future();
-        stub_.UnaryCall(&call->context, remote::process_method, {}, &call->request, &call->reply,
-                        [call](::grpc::Status s) { call->status.set_value(std::move(s)); });
+        Call& call = calls_.emplace_back();
+        call.context.set_deadline(std::chrono::system_clock::now() + 60s);
+        call.request = remote::to_buffer(bytes);
+        auto future = call.status.get_future();
+        stub_.UnaryCall(&call.context, remote::process_method, {}, &call.request, &call.reply,
+                        [&call](::grpc::Status s) { call.status.set_value(std::move(s)); });
         return future;
     }
 
@@ -72,7 +68,17 @@ private:
         return arguments;
     }
 
+    // Not owned by what is called back: a context keeps its channel, and the last to let go of that must not be a
+    // thread of gRPC's.
+    struct Call {
+        ::grpc::ClientContext context;
+        ::grpc::ByteBuffer request;
+        ::grpc::ByteBuffer reply;
+        std::promise<::grpc::Status> status;
+    };
+
     ::grpc::GenericStub stub_;
+    std::list<Call> calls_;
 };
 
 // The bytes of a ProcessRequest.
