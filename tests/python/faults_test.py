@@ -40,10 +40,11 @@ class Faults(support.Case):
         least = 0.1 * sum(load.answered.values())
         self.assertTrue(all(load.answered[label] > least for label in "abcd"), load.answered)
 
-    async def test_a_killed_deployment_costs_calls_one_clear_error_and_runs_nothing_twice(self):
+    async def under_kills(self, **options):
+        """Calls while their deployment is killed three times: its address, and what became of them."""
         address = f"unix:{self.file('socket')}"
         server = self.serve(listen=address)
-        async with work(address) as handle:
+        async with work(address, **options) as handle:
             load = Load(handle)
             for _ in range(3):
                 await load.goes_on()
@@ -51,22 +52,17 @@ class Faults(support.Case):
                 server = self.serve(listen=address)
             await load.goes_on()
             await load.stop()
+        return address, load
+
+    async def test_a_killed_deployment_costs_calls_one_clear_error_and_runs_nothing_twice(self):
+        address, load = await self.under_kills()
         for error in load.errors:
             self.assertIsInstance(error, batcher_handle.Unavailable)
             self.assertIn(f'the deployment "work" at {address}', str(error))
         self.assert_nothing_ran_twice()
 
     async def test_a_killed_deployment_costs_no_idempotent_call(self):
-        address = f"unix:{self.file('socket')}"
-        server = self.serve(listen=address)
-        async with work(address, idempotent=True) as handle:
-            load = Load(handle)
-            for _ in range(3):
-                await load.goes_on()
-                server.kill()
-                server = self.serve(listen=address)
-            await load.goes_on()
-            await load.stop()
+        _, load = await self.under_kills(idempotent=True)
         self.assertEqual(load.errors, [])
 
     async def test_when_one_of_two_replicas_is_killed_the_other_goes_on(self):

@@ -6,6 +6,7 @@
 // It serves "work", whose items are arrays and which logs the id of each item that it runs; "square_root", whose
 // items are maps and some of which fail; "lengths", of maps with numbers as keys; and "nothing", without results.
 // It says `listening ADDRESS` when it is ready.
+#include "../remote/stop_signals.hpp"
 #include "../remote/types.hpp"
 
 #include <fmt/format.h>
@@ -14,7 +15,6 @@
 #include <batcher.hpp>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -118,15 +118,6 @@ void serve(Options& options) {
     deployment.wait();
 }
 
-// Until wait(), as a test may be quick to send one.
-void block_stop_signals() {
-    sigset_t both;
-    sigemptyset(&both);
-    sigaddset(&both, SIGINT);
-    sigaddset(&both, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &both, nullptr);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -136,7 +127,7 @@ int main(int argc, char** argv) try {
         const auto equals = argument.find('=');
         options[argument.substr(0, equals)] = argument.substr(equals + 1);
     }
-    block_stop_signals();
+    test::block_stop_signals();
     serve(options);
     return 0;
 } catch (const std::exception& error) {

@@ -87,8 +87,7 @@ TEST_CASE(
     const Directory directory;
     const Authority ours(directory, "ours");
     const Authority theirs(directory, "theirs");
-    rpc::Tls server = ours.issue("server");
-    server.root_certificates.clear();
+    const rpc::Tls server = ours.issue_for_all("server");
     const Deployed deployed(at_once, {.tls = server});
 
     const auto expired_or_not_signed = [](const std::string& roots) {
@@ -101,8 +100,7 @@ TEST_CASE(
                                              .server_name = "other.example"}}) ==
           "its certificate is not for other.example; name in tls.server_name one that it is for");
 
-    rpc::Tls old = ours.issue("old", -1);
-    old.root_certificates.clear();
+    const rpc::Tls old = ours.issue_for_all("old", -1);
     const Deployed outdated(at_once, {.tls = old});
     CHECK(refusal(outdated, {.tls = rpc::Tls{.root_certificates = ours.certificate()}}) ==
           expired_or_not_signed(ours.certificate()));
@@ -111,8 +109,7 @@ TEST_CASE(
 TEST_CASE("one end with TLS and one without find that out at once") {
     const Directory directory;
     const Authority ours(directory, "ours");
-    rpc::Tls server = ours.issue("server");
-    server.root_certificates.clear();
+    const rpc::Tls server = ours.issue_for_all("server");
     const Deployed secure(at_once, {.tls = server});
     CHECK(refusal(secure, {}) == "it speaks TLS on this port; set tls, or connect to another port");
     const Deployed open;
@@ -124,8 +121,7 @@ TEST_CASE("calls that wait in the queue behind one that TLS fails are told the s
     const Directory directory;
     const Authority ours(directory, "ours");
     const Authority theirs(directory, "theirs");
-    rpc::Tls server = ours.issue("server");
-    server.root_certificates.clear();
+    const rpc::Tls server = ours.issue_for_all("server");
     const Deployed deployed(at_once, {.tls = server});
     auto handle = deployed.connect({.timeout = std::chrono::hours(1),
                                     .max_items_per_call = 1,

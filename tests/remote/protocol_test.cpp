@@ -1,67 +1,15 @@
 // What other languages' gRPC, and those who mean no good, get to see: raw calls.
-#include "deployed.hpp"
+#include "raw_client.hpp"
 
 #include <grpcpp/alarm.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/generic/async_generic_service.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <batcher/grpc/detail/byte_buffer.hpp>
-#include <batcher/grpc/detail/wire.hpp>
 
 #include <random>
 
 using namespace test;
 using batching::errc;
-namespace wire = batching::grpc::detail::wire;
-namespace remote = batching::grpc::detail;
 
 namespace {
-
-struct RawReply {
-    ::grpc::Status status;
-    std::string bytes;
-};
-
-class RawClient {
-public:
-    explicit RawClient(const std::string& address)
-        : stub_(::grpc::CreateChannel(address, ::grpc::InsecureChannelCredentials())) {}
-
-    RawReply call(const std::string& method, const std::string& bytes) {
-        ::grpc::ClientContext context;
-        context.set_deadline(std::chrono::system_clock::now() + 30s);
-        const auto request = remote::to_buffer(bytes);
-        ::grpc::ByteBuffer reply;
-        std::promise<::grpc::Status> status;
-        stub_.UnaryCall(&context, method, {}, &request, &reply,
-                        [&](::grpc::Status s) { status.set_value(std::move(s)); });
-        RawReply result{status.get_future().get(), {}};
-        result.bytes = remote::Contiguous(reply).view();
-        return result;
-    }
-    RawReply process(const std::string& bytes) { return call(remote::process_method, bytes); }
-
-private:
-    ::grpc::GenericStub stub_;
-};
-
-// The bytes of a ProcessRequest.
-std::string request(const std::string& deployment, const std::string& schema,
-                    const std::vector<std::string>& items) {
-    std::string bytes;
-    wire::write_header(bytes, deployment, schema);
-    for (const auto& item : items) {
-        wire::write_item(bytes, [&](std::string& out) { out += item; });
-    }
-    return bytes;
-}
-
-std::vector<wire::Result> results_of(const RawReply& reply, std::size_t count) {
-    std::vector<wire::Result> results;
-    wire::read_response(reply.bytes, count,
-                        [&](const wire::Result& result) { results.push_back(result); });
-    return results;
-}
 
 const std::string twenty_one = "\x15";  // as MessagePack
 const std::string forty_two = "\x2a";
@@ -170,9 +118,9 @@ private:
 TEST_CASE("a client of another language needs no schema") {
     const Deployed deployed;
     RawClient client(deployed.deployment.address());
-    const auto reply = client.process(request("doubling", "", {twenty_one, twenty_one}));
+    const auto reply = client.process(request_of("doubling", {twenty_one, twenty_one}));
     REQUIRE(reply.status.ok());
-    for (const auto& result : results_of(reply, 2)) {
+    for (const auto& result : results_in(reply, 2)) {
         CHECK(result.has_value);
         CHECK(result.value == forty_two);
     }
@@ -181,7 +129,7 @@ TEST_CASE("a client of another language needs no schema") {
 TEST_CASE("a call without items is answered without results") {
     const Deployed deployed;
     RawClient client(deployed.deployment.address());
-    const auto reply = client.process(request("doubling", "", {}));
+    const auto reply = client.process(request_of("doubling", {}));
     CHECK(reply.status.ok());
     CHECK(reply.bytes.empty());
 }
@@ -196,10 +144,10 @@ TEST_CASE("a server that does not want to be pinged may take its time") {
 TEST_CASE("an item that cannot be read fails alone") {
     const Deployed deployed;
     RawClient client(deployed.deployment.address());
-    const auto reply = client.process(request(
-        "doubling", "", {"\xc1", twenty_one, std::string("\xdd\xff\xff\xff\xff", 5), "\xa1x"}));
+    const auto reply = client.process(request_of(
+        "doubling", {"\xc1", twenty_one, std::string("\xdd\xff\xff\xff\xff", 5), "\xa1x"}));
     REQUIRE(reply.status.ok());
-    const auto results = results_of(reply, 4);
+    const auto results = results_in(reply, 4);
     CHECK(results[0].code == ::grpc::StatusCode::INVALID_ARGUMENT);
     CHECK(results[0].message == "the item is no int");
     CHECK(results[1].value == forty_two);
@@ -228,9 +176,9 @@ TEST_CASE("bytes that are no request are refused, and the deployment goes on") {
 TEST_CASE("more items than a call may have are refused") {
     const Deployed deployed(at_once, {.max_items_per_call = 2});
     RawClient client(deployed.deployment.address());
-    CHECK(client.process(request("doubling", "", {twenty_one, twenty_one})).status.ok());
+    CHECK(client.process(request_of("doubling", {twenty_one, twenty_one})).status.ok());
     const auto refused =
-        client.process(request("doubling", "", {twenty_one, twenty_one, twenty_one}));
+        client.process(request_of("doubling", {twenty_one, twenty_one, twenty_one}));
     CHECK(refused.status.error_code() == ::grpc::StatusCode::INVALID_ARGUMENT);
     CHECK(contains(refused.status.error_message(), "more than 2 items"));
 }
@@ -238,7 +186,7 @@ TEST_CASE("more items than a call may have are refused") {
 TEST_CASE("a message over the cap is refused before it is read") {
     const Deployed deployed(at_once, {.max_message_size = 1000});
     RawClient client(deployed.deployment.address());
-    const auto refused = client.process(request("doubling", "", {std::string(2000, '\0')}));
+    const auto refused = client.process(request_of("doubling", {std::string(2000, '\0')}));
     CHECK(refused.status.error_code() == ::grpc::StatusCode::RESOURCE_EXHAUSTED);
     CHECK(deployed.connect().process(21).get() == 42);
 }
@@ -323,10 +271,10 @@ TEST_CASE("a reply is cut to size item by item, with room for the failures") {
     RawClient client(deployment.address());
     std::vector<std::string> items(200, "\x02");
     items[199] = "\x01";
-    const auto reply = client.process(request("large", "", items));
+    const auto reply = client.process(request_of("large", items));
     REQUIRE(reply.status.ok());
     CHECK(reply.bytes.size() <= 5000);
-    const auto results = results_of(reply, 200);
+    const auto results = results_in(reply, 200);
     CHECK(results[0].has_value);
     for (std::size_t i = 1; i < 199; ++i) {
         CHECK(results[i].code == ::grpc::StatusCode::OUT_OF_RANGE);
@@ -343,9 +291,9 @@ TEST_CASE("what an item failed with can be read by any protobuf, whatever its by
         at_once);
     const auto deployment = rpc::deploy({.listen = "127.0.0.1:0"}, "latin", model);
     RawClient client(deployment.address());
-    const auto reply = client.process(request("latin", "", {twenty_one}));
+    const auto reply = client.process(request_of("latin", {twenty_one}));
     REQUIRE(reply.status.ok());
-    CHECK(results_of(reply, 1)[0].message == "caf? \xc3\xa9 \xf0\x9f\x98\x80 ??? ?? ??");
+    CHECK(results_in(reply, 1)[0].message == "caf? \xc3\xa9 \xf0\x9f\x98\x80 ??? ?? ??");
 }
 
 #if defined(BATCHER_GRPC_REFLECTION)

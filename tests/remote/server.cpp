@@ -7,6 +7,7 @@
 // The first serves "work", says `listening ADDRESS` when it is ready, and `drained` when wait() has returned. Into
 // the log goes the id of each item that is run, one a line, before its batch is answered. The second is a
 // client that calls "work" without end, 64 calls at a time, and says so.
+#include "stop_signals.hpp"
 #include "types.hpp"
 
 #include <fcntl.h>
@@ -14,7 +15,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <map>
 #include <stdexcept>
@@ -72,14 +72,6 @@ private:
     std::int64_t batch_ = 0;
 };
 
-void block_stop_signals() {
-    sigset_t both;
-    sigemptyset(&both);
-    sigaddset(&both, SIGINT);
-    sigaddset(&both, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &both, nullptr);
-}
-
 int serve(std::map<std::string, std::string>& options) {
     const auto number = [&](const char* name, int otherwise) {
         return options.count(name) != 0 ? std::stoi(options[name]) : otherwise;
@@ -125,7 +117,7 @@ int keep_calling(std::map<std::string, std::string>& options) {
 
 int main(int argc, char** argv) try {
     auto options = options_of(argc, argv);
-    block_stop_signals();  // until wait(), as the tests may be quick to send one
+    test::block_stop_signals();
     return options.count("connect") != 0 ? keep_calling(options) : serve(options);
 } catch (const std::exception& error) {
     std::fprintf(stderr, "remote_server: %s\n", error.what());
