@@ -1,4 +1,4 @@
-// Mistakes in addresses and in TLS: each gives one sentence that says what to do, and none waits for the timeout.
+// Mistakes in addresses and in TLS: each gives one sentence that says what to do, and only one waits for the timeout.
 #include "authority.hpp"
 #include "deployed.hpp"
 
@@ -106,12 +106,20 @@ TEST_CASE(
           expired_or_not_signed(ours.certificate()));
 }
 
-TEST_CASE("one end with TLS and one without find that out at once") {
+TEST_CASE("a handle without TLS at a port that has it is told so when its time is over") {
     const Directory directory;
     const Authority ours(directory, "ours");
-    const rpc::Tls server = ours.issue_for_all("server");
-    const Deployed secure(at_once, {.tls = server});
-    CHECK(refusal(secure, {}) == "it speaks TLS on this port; set tls, or connect to another port");
+    const Deployed secure(at_once, {.tls = ours.issue_for_all("server")});
+    auto handle = secure.connect({.timeout = 500ms});
+    const auto ended = call(handle, 1);
+    CHECK(ended.error == errc::unavailable);
+    CHECK(contains(ended.sentence,
+                   " (it may speak TLS on this port: set tls, or connect to another port)"));
+}
+
+TEST_CASE("a handle with TLS at a port that has none finds that out at once") {
+    const Directory directory;
+    const Authority ours(directory, "ours");
     const Deployed open;
     CHECK(refusal(open, {.tls = rpc::Tls{.root_certificates = ours.certificate()}}) ==
           "it does not speak TLS on this port; connect without tls, or to another port");

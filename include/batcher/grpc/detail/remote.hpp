@@ -65,12 +65,6 @@ public:
                            [&](const auto& one) { return one.get() == &connection; });
     }
 
-    // One that trusts whom the system trusts, to see whether a server with TLS is there.
-    std::shared_ptr<const Connection> connection_with_tls() const {
-        return std::make_shared<const Connection>(address, ::grpc::SslCredentials({}),
-                                                  channel_arguments(options, false, false), true);
-    }
-
     // Whether it has been recognised as a deployment of this library.
     bool recognised() const noexcept { return recognised_.load(std::memory_order_relaxed); }
 

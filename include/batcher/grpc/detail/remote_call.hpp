@@ -100,13 +100,7 @@ private:
     using Context = std::shared_ptr<::grpc::ClientContext>;
 
     void stop_watching() {
-        std::shared_ptr<Watch> tls_watch;
-        {
-            const std::lock_guard lock(mutex_);
-            tls_watch = std::move(tls_watch_);
-        }
         if (const auto watch = std::move(watch_)) watch->stop();
-        if (tls_watch) tls_watch->stop();
     }
 
     // Asks why there is no connection, as long as the call waits for one.
@@ -128,29 +122,7 @@ private:
         remote_->not_reached(reason);
         const std::string mistake = tls_mistake(reason, remote_->options);
         if (!mistake.empty()) return give_up(context, mistake);
-        if (!remote_->uses(connection)) return move(context);
-        const bool maybe_with_tls = !remote_->options.tls && !remote_->recognised();
-        if (maybe_with_tls && is_hung_up(reason)) try_tls(context);
-    }
-
-    // Who hangs up on a client without TLS, and has never answered it, may be a server with TLS: that answers a
-    // client that has it, too.
-    void try_tls(const Context& context) {
-        std::shared_ptr<Watch> watch;
-        {
-            const std::lock_guard lock(mutex_);
-            if (tls_watch_ || context != context_) return;
-            tls_watch_ = watch = std::make_shared<Watch>(
-                remote_, remote_->connection_with_tls(),
-                [weak = std::weak_ptr<RemoteCall>(shared()),
-                 context](const ::grpc::Status& status) {
-                    const bool answers = status.error_code() != ::grpc::StatusCode::UNAVAILABLE ||
-                                         is_certificate_refused(status.error_message());
-                    const auto self = weak.lock();
-                    if (self && answers) self->give_up(context, speaks_tls);
-                });
-        }
-        watch->ask();
+        if (!remote_->uses(connection)) move(context);
     }
 
     void give_up(const Context& context, const std::string& mistake) {
@@ -286,8 +258,7 @@ private:
     Context context_;  // of the call under way
     bool cancelled_ = false;
     bool moves_ = false;
-    std::string mistake_;               // for which no connection can be made
-    std::shared_ptr<Watch> tls_watch_;  // while it waits for a connection that is hung up
+    std::string mistake_;  // for which no connection can be made
 };
 
 }  // namespace batching::grpc::detail

@@ -111,11 +111,14 @@ inline std::exception_ptr request_error(const Remote& remote, const std::excepti
                                   status_of(error).error_message()));
 }
 
-// Whoever wants a certificate, and gets none that he trusts, hangs up without a word; but others do, too.
+// Whoever speaks TLS hangs up without a word on a client that does not, or that has no certificate he trusts; but
+// others hang up, too. (To try TLS would tell; but that sets up OpenSSL, and if the program ends just then, it ends
+// with a crash.)
 inline std::string_view hint(const Remote& remote, std::string_view reason) {
-    return remote.options.tls && is_hung_up(reason)
+    if (!is_hung_up(reason)) return "";
+    return remote.options.tls
                ? " (it may want a certificate that its authorities have signed, see tls)"
-               : "";
+               : " (it may speak TLS on this port: set tls, or connect to another port)";
 }
 
 inline std::string late_sentence(const Remote& remote, std::string_view reason) {

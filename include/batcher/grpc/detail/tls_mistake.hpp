@@ -20,12 +20,6 @@ inline bool has_one_of(std::string_view text, std::initializer_list<std::string_
     return false;
 }
 
-// A certificate was sent, and the handshake failed for it.
-inline bool is_certificate_refused(std::string_view reason) {
-    return has_one_of(reason, {"certificate verify failed", "CERTIFICATE_VERIFY_FAILED",
-                               "not in peer certificate", "Hostname Verification Check failed"});
-}
-
 // The connection was made and closed again, without a word.
 inline bool is_hung_up(std::string_view reason) {
     return has_one_of(reason, {"Socket closed", "Connection reset"});
@@ -43,7 +37,7 @@ inline std::string tls_mistake(std::string_view reason, const ConnectOptions& op
             "its certificate is not for {}; name in tls.server_name one that it is for",
             or_else(tls.server_name, "the name in the address"));
     }
-    if (is_certificate_refused(reason)) {
+    if (has_one_of(reason, {"certificate verify failed", "CERTIFICATE_VERIFY_FAILED"})) {
         return fmt::format(
             "its certificate has expired, or none of the authorities in {} has signed it",
             or_else(tls.root_certificates, "the system's list"));
@@ -62,8 +56,5 @@ inline std::string tls_mistake(std::string_view reason, const ConnectOptions& op
     }
     return {};
 }
-
-inline constexpr const char* speaks_tls =
-    "it speaks TLS on this port; set tls, or connect to another port";
 
 }  // namespace batching::grpc::detail
