@@ -20,6 +20,7 @@
 namespace core_test {
 
 using namespace std::chrono_literals;
+using batching::DispatchReason;
 using batching::detail::Accept;
 using batching::detail::Admission;
 using batching::detail::Batch;
@@ -28,7 +29,6 @@ using batching::detail::Call;
 using batching::detail::CallList;
 using batching::detail::CallState;
 using batching::detail::CompletionExecutor;
-using batching::detail::DispatchReason;
 using batching::detail::Link;
 using batching::detail::Machine;
 using batching::detail::Outlook;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <batcher/detail/core/call.hpp>
 #include <batcher/detail/core/rules.hpp>
+#include <batcher/dispatch_reason.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -51,6 +52,8 @@ struct Batch {
     bool mixed = false;  // not all of its calls have the same completion executor
     std::atomic<bool> stop_requested{false};  // nobody waits for it any more
     Time started{};
+    std::size_t weight = 0;
+    Time deadline = Time::max();  // the earliest of its calls
 
     // Of the engine:
     std::list<Group> groups;                // used again

@@ -72,6 +72,8 @@ inline void Machine::fill(Batch& batch, Time now) noexcept {
         call.index = size++;
     });
     batch.size = size;
+    batch.weight = size;
+    batch.deadline = Rules::never;
     batch.mixed = mixed;
 }
 

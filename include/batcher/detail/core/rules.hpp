@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <batcher/detail/core/queue.hpp>
+#include <batcher/dispatch_reason.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
 
 namespace batching::detail {
-
-enum class DispatchReason : std::uint8_t { full, timeout, flushed };
 
 // How many of some calls may come in, and why not all.
 struct Admission {
