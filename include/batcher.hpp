@@ -9,13 +9,16 @@
 #pragma once
 
 #include <batcher/batch_function.hpp>
+#include <batcher/batch_info.hpp>
 #include <batcher/batcher.hpp>
+#include <batcher/dispatch_reason.hpp>
 #include <batcher/distribution.hpp>
 #include <batcher/error.hpp>
 #include <batcher/isolate_failures.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>
 #include <batcher/pad_to.hpp>
+#include <batcher/priority.hpp>
 #include <batcher/replicas.hpp>
 #include <batcher/result.hpp>
 #include <batcher/stats.hpp>

@@ -5,6 +5,7 @@
 //     void insert(std::span<const Row> batch);                        // Batcher<Row, void>
 //     std::vector<batching::Result<Reply>> ask(const std::vector<Request>& batch);   // errors per item
 //     asio::awaitable<std::vector<Reply>> fetch(std::vector<Request> batch);         // asynchronous
+//     std::vector<double> add(std::vector<Params> batch, const batching::BatchInfo& info);   // batch_info.hpp
 //
 // It takes the items as std::vector<In> (by value, &, const& or &&), std::span<In> or
 // std::span<const In>, and gives one result per item in the same order. It may be move-only, and it is
@@ -12,9 +13,15 @@
 // zero items. What it takes by reference or as a span lives until it is done, for an asynchronous
 // function until its coroutine has returned. It is destroyed with the Batcher or when the last running
 // batch is done, whichever is later.
+//
+// An asynchronous function is cancelled (cancellation_type::terminal) as soon as nobody waits for its batch any more; if
+// that is before it was called, it does not start. Cancellation never runs beside it, as its coroutine runs in a strand
+// of its own on the Batcher's executor.
 #pragma once
 
+#include <batcher/batch_info.hpp>
 #include <batcher/detail/asio.hpp>
+#include <batcher/detail/signature.hpp>
 #include <batcher/result.hpp>
 #include <concepts>
 #include <cstddef>
@@ -30,6 +37,8 @@ namespace detail {
 
 template <class F>
 class Replicas;
+template <class F>
+struct SignatureOf<Replicas<F>> : SignatureOf<F> {};
 
 // ---- the result of a batch function ---------------------------------------------------------------
 
@@ -84,48 +93,6 @@ struct ItemsTraits<std::span<In>> {
     using in = std::remove_const_t<In>;
 };
 
-// ---- the signature of something that is called ----------------------------------------------------
-
-struct NoSignature {
-    static constexpr bool found = false;
-};
-template <class R, class... Args>
-struct Signature {
-    static constexpr bool found = true;
-    using result = R;
-    static constexpr std::size_t arity = sizeof...(Args);
-    template <class First, class...>
-    struct first {
-        using type = First;
-    };
-    using parameter =
-        typename std::conditional_t<sizeof...(Args) == 1, first<Args..., void>, first<void>>::type;
-};
-
-template <class R, class... Args>
-Signature<R, Args...> signature_of(R (*)(Args...));
-template <class R, class... Args>
-Signature<R, Args...> signature_of(R (*)(Args...) noexcept);
-// clang-format off
-template <class R, class C, class... Args> Signature<R, Args...> member_signature(R (C::*)(Args...));
-template <class R, class C, class... Args> Signature<R, Args...> member_signature(R (C::*)(Args...) const);
-template <class R, class C, class... Args> Signature<R, Args...> member_signature(R (C::*)(Args...) noexcept);
-template <class R, class C, class... Args> Signature<R, Args...> member_signature(R (C::*)(Args...) const noexcept);
-template <class R, class C, class... Args> Signature<R, Args...> member_signature(R (C::*)(Args...) &);
-template <class R, class C, class... Args> Signature<R, Args...> member_signature(R (C::*)(Args...) const&);
-// clang-format on
-
-template <class F>
-struct SignatureOf : NoSignature {};
-template <class F>
-    requires std::is_function_v<std::remove_pointer_t<F>>
-struct SignatureOf<F> : decltype(signature_of(std::declval<std::decay_t<F>>())){};
-template <class F>
-    requires requires { &F::operator(); }
-struct SignatureOf<F> : decltype(member_signature(&F::operator())){};
-template <class F>
-struct SignatureOf<Replicas<F>> : SignatureOf<F> {};
-
 // An executor or an execution context: it is not a batch function, and owns the threads of one.
 template <class T>
 concept ExecutionContext =
@@ -164,6 +131,10 @@ struct Deduced {
                 "a batch function takes its items as one std::vector<In> (by value, &, const& "
                 "or &&), std::span<In> or std::span<const In>");
             static_assert(
+                !items::valid || signature::arity == 1 || signature::takes_info,
+                "after its items a batch function takes nothing but const batching::BatchInfo&, if "
+                "it wants that: what else it needs, a lambda captures");
+            static_assert(
                 results::valid,
                 "a batch function returns one result per item: std::vector<Out>, "
                 "std::vector<batching::Result<Out>> or void, or an asio::awaitable of one of "
@@ -201,32 +172,55 @@ struct WrongOrder<F, Where> {
 
 // ---- calling it ------------------------------------------------------------------------------------
 
+// What a function is given that takes no BatchInfo: nothing.
+struct NoInfo {};
+inline constexpr NoInfo no_info{};
+
+template <class F, class In, class... Info>
+concept TakesRvalue = std::invocable<F&, std::vector<In>, const Info&...>;
+template <class F, class In, class... Info>
+concept Takes = TakesRvalue<F, In, Info...> || std::invocable<F&, std::vector<In>&, const Info&...>;
+
+// A function that can be called without is called without, unless it is seen to have the parameter.
 template <class F, class In>
-concept TakesRvalue = std::invocable<F&, std::vector<In>>;
+inline constexpr bool takes_info_v =
+    (SignatureOf<F>::takes_info || !Takes<F, In>) && Takes<F, In, BatchInfo>;
 template <class F, class In>
-concept TakesLvalue = std::invocable<F&, std::vector<In>&>;
+inline constexpr bool takes_info_v<Replicas<F>, In> = takes_info_v<F, In>;
+
+template <class F, class In>
+using InfoFor = std::conditional_t<takes_info_v<F, In>, BatchInfo, NoInfo>;
 
 // Items go by rvalue where that is accepted: a function that takes them by value gets them without a
 // copy, and one that only looks leaves the vector, and its memory, for the next batch.
-template <class F, class In>
-decltype(auto) call_batch_function(F& function, std::vector<In>& items) {
-    if constexpr (TakesRvalue<F, In>) {
-        return std::invoke(function, std::move(items));
+template <class F, class In, class... Info>
+decltype(auto) call_with(F& function, std::vector<In>& items, const Info&... info) {
+    if constexpr (TakesRvalue<F, In, Info...>) {
+        return std::invoke(function, std::move(items), info...);
     } else {
-        return std::invoke(function, items);
+        return std::invoke(function, items, info...);
+    }
+}
+template <class F, class In>
+decltype(auto) call_batch_function(F& function, std::vector<In>& items,
+                                   [[maybe_unused]] const InfoFor<F, In>& info) {
+    if constexpr (takes_info_v<F, In>) {
+        return call_with(function, items, info);
+    } else {
+        return call_with(function, items);
     }
 }
 
 template <class F, class In>
 struct CallResult {
-    using type =
-        decltype(call_batch_function(std::declval<F&>(), std::declval<std::vector<In>&>()));
+    using type = decltype(call_batch_function(std::declval<F&>(), std::declval<std::vector<In>&>(),
+                                              std::declval<const InfoFor<F, In>&>()));
 };
 template <class F, class In>
 struct CallResult<Replicas<F>, In> : CallResult<F, In> {};
 
 template <class F, class In>
-inline constexpr bool takes_items_v = TakesRvalue<F, In> || TakesLvalue<F, In>;
+inline constexpr bool takes_items_v = Takes<F, In> || Takes<F, In, BatchInfo>;
 template <class F, class In>
 inline constexpr bool takes_items_v<Replicas<F>, In> = takes_items_v<F, In>;
 
@@ -248,9 +242,11 @@ concept Asynchronous =
 // and Out; the sentence says what to change.
 template <class F, class In, class Out>
 consteval void check_batch_function() {
-    static_assert(takes_items_v<F, In>,
-                  "this function cannot be called with this Batcher's items: it must take one "
-                  "std::vector<In>, std::span<In> or std::span<const In>, with the Batcher's In");
+    static_assert(
+        takes_items_v<F, In>,
+        "this function cannot be called with this Batcher's items: it must take one "
+        "std::vector<In>, std::span<In> or std::span<const In>, with the Batcher's In, and "
+        "nothing else, or const batching::BatchInfo& after it");
     if constexpr (takes_items_v<F, In>) {
         using traits = ResultTraits<typename CallResult<F, In>::type>;
         static_assert(
@@ -266,8 +262,8 @@ consteval void check_batch_function() {
 
 }  // namespace detail
 
-// A function that Batcher<In, Out> can wrap: it takes a std::vector<In> or a std::span of them, and returns a
-// std::vector<Out>, one result per item.
+// A function that Batcher<In, Out> can wrap: it takes a std::vector<In> or a std::span of them, and a const BatchInfo& if
+// it wants that, and returns a std::vector<Out>, one result per item.
 template <class F, class In, class Out>
 concept BatchFunction = detail::is_batch_function<F, In, Out>();
 

@@ -37,7 +37,7 @@
 #include <batcher/detail/items.hpp>
 #include <batcher/detail/refusals.hpp>
 #include <batcher/detail/runtime/engine.hpp>
-#include <batcher/detail/runtime/runner.hpp>
+#include <batcher/detail/runtime/function_runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/workers.hpp>
 #include <batcher/detail/waiters/request.hpp>
@@ -263,7 +263,7 @@ private:
     template <class F>
     void open(const asio::any_io_executor& executor, F&& function, const Options& options,
               std::shared_ptr<void> context_owner) {
-        using Runner = detail::FunctionRunner<std::decay_t<F>, In, Out>;
+        using Runner = detail::FunctionRunner<std::decay_t<F>, In, Out, Clock>;
         attach(executor, std::make_unique<Runner>(std::forward<F>(function)), options,
                std::move(context_owner));
     }

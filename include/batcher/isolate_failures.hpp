@@ -14,7 +14,8 @@
 //
 // The items are copied before each call; not if `f` takes them as const std::vector<In>& or as std::span<const In>,
 // and then they need not be copyable. Each item takes a Result. Other wrappers may be around it or in it:
-// isolate_failures(pad_to({8, 16}, f)) pads the halves, too. With replicas each is wrapped by itself. Wrong numbers
+// isolate_failures(pad_to({8, 16}, f)) pads the halves, too. With replicas each is wrapped by itself. If `f` takes a
+// BatchInfo, its calls() are those of the items that `f` is given, and all else is of the whole batch. Wrong numbers
 // of results are not isolated, nor what copying items throws: all items fail with it. Sources: this is delta debugging
 // for one culprit (Zeller, Hildebrandt, 2002), and what is usual for the batches of a queue's consumer.
 #pragma once
@@ -32,37 +33,48 @@ namespace batching {
 namespace detail {
 
 template <class F>
-class IsolatedFunction {
+class IsolatedFunction;
+template <class F>
+using IsolatedOperator =
+    Wrapping<IsolatedFunction<F>, WrappedResult<F, typename WrappedFunction<F>::Results>,
+             typename WrappedFunction<F>::In, typename WrappedFunction<F>::Info>;
+
+template <class F>
+class IsolatedFunction : public IsolatedOperator<F> {
     using Traits = WrappedFunction<F>;
     using In = typename Traits::In;
+    using Info = typename Traits::Info;
     using Results = typename Traits::Results;
     using Parts = Bisection<In, typename Traits::Out, Traits::only_reads>;
 
 public:
     explicit IsolatedFunction(F function) : function_(std::move(function)) {}
 
-    WrappedResult<F, Results> operator()(std::vector<In> items) {
-        if constexpr (Traits::asynchronous) {
-            return call_later(Parts(std::move(items)));
-        } else {
-            return call_now(Parts(std::move(items)));
-        }
-    }
-
     friend void check_function(const IsolatedFunction& function, const Options& options) {
         check_function(function.function_, options);
     }
 
 private:
-    Results call_now(Parts parts) {
+    friend IsolatedOperator<F>;
+
+    WrappedResult<F, Results> call(std::vector<In> items, const Info& batch) {
+        if constexpr (Traits::asynchronous) {
+            return call_later(Parts(std::move(items)), batch);
+        } else {
+            return call_now(Parts(std::move(items)), batch);
+        }
+    }
+
+    Results call_now(Parts parts, const Info& batch) {
         while (!parts.done()) {
             auto& items = parts.load();
+            const Info info = parts.part_of(batch);
             try {
                 if constexpr (std::is_void_v<typename Traits::Returned>) {
-                    call_batch_function(function_, items);
+                    call_batch_function(function_, items, info);
                     parts.returned();
                 } else {
-                    parts.returned(call_batch_function(function_, items));
+                    parts.returned(call_batch_function(function_, items, info));
                 }
             } catch (...) {
                 parts.threw(std::current_exception());
@@ -71,15 +83,16 @@ private:
         return std::move(parts).results();
     }
 
-    asio::awaitable<Results> call_later(Parts parts) {
+    asio::awaitable<Results> call_later(Parts parts, const Info& batch) {
         while (!parts.done()) {
             auto& items = parts.load();
+            const Info info = parts.part_of(batch);
             try {
                 if constexpr (std::is_same_v<typename Traits::Returned, asio::awaitable<void>>) {
-                    co_await call_batch_function(function_, items);
+                    co_await call_batch_function(function_, items, info);
                     parts.returned();
                 } else {
-                    parts.returned(co_await call_batch_function(function_, items));
+                    parts.returned(co_await call_batch_function(function_, items, info));
                 }
             } catch (...) {
                 parts.threw(std::current_exception());

@@ -9,7 +9,8 @@
 // The sizes may be in any order. An empty list or a size of 0 throws std::invalid_argument here. The greatest has to be
 // max_batch_size or more: the Batcher's constructor throws std::invalid_argument otherwise. Other wrappers may be
 // around it or in it: isolate_failures(pad_to({8, 16}, f)) pads the halves, too. With replicas each is wrapped by
-// itself. Complexity: O(log(sizes) + copies).
+// itself. If `f` takes a BatchInfo, that is of the batch as it was: its calls() end before the copies.
+// Complexity: O(log(sizes) + copies).
 #pragma once
 
 #include <fmt/core.h>
@@ -32,9 +33,16 @@ namespace batching {
 namespace detail {
 
 template <class F>
-class PaddedFunction {
+class PaddedFunction;
+template <class F>
+using PaddedOperator = Wrapping<PaddedFunction<F>, typename WrappedFunction<F>::Returned,
+                                typename WrappedFunction<F>::In, typename WrappedFunction<F>::Info>;
+
+template <class F>
+class PaddedFunction : public PaddedOperator<F> {
     using Traits = WrappedFunction<F>;
     using In = typename Traits::In;
+    using Info = typename Traits::Info;
     using Returned = typename Traits::Returned;
     static_assert(std::copy_constructible<In>,
                   "pad_to() repeats the last item of a batch, and these items cannot be copied");
@@ -48,20 +56,22 @@ public:
         }
     }
 
-    Returned operator()(std::vector<In> items) {
-        if constexpr (Traits::asynchronous) {
-            return call_later(std::move(items));
-        } else {
-            return call_now(std::move(items));
-        }
-    }
-
     friend void check_function(const PaddedFunction& function, const Options& options) {
         function.check_sizes(options.max_batch_size);
         check_function(function.function_, options);
     }
 
 private:
+    friend PaddedOperator<F>;
+
+    Returned call(std::vector<In> items, const Info& info) {
+        if constexpr (Traits::asynchronous) {
+            return call_later(std::move(items), info);
+        } else {
+            return call_now(std::move(items), info);
+        }
+    }
+
     void check_sizes(std::size_t max_batch_size) const {
         if (max_batch_size <= sizes_.back()) return;
         throw std::invalid_argument(
@@ -86,23 +96,23 @@ private:
         return many;
     }
 
-    Returned call_now(std::vector<In> items) {
+    Returned call_now(std::vector<In> items, const Info& info) {
         [[maybe_unused]] const std::size_t count = pad(items);
         [[maybe_unused]] const std::size_t padded = items.size();
         if constexpr (std::is_void_v<Returned>) {
-            call_batch_function(function_, items);
+            call_batch_function(function_, items, info);
         } else {
-            return cut(call_batch_function(function_, items), padded, count);
+            return cut(call_batch_function(function_, items, info), padded, count);
         }
     }
 
-    Returned call_later(std::vector<In> items) {
+    Returned call_later(std::vector<In> items, const Info& info) {
         [[maybe_unused]] const std::size_t count = pad(items);
         [[maybe_unused]] const std::size_t padded = items.size();
         if constexpr (std::same_as<Returned, asio::awaitable<void>>) {
-            co_await call_batch_function(function_, items);
+            co_await call_batch_function(function_, items, info);
         } else {
-            co_return cut(co_await call_batch_function(function_, items), padded, count);
+            co_return cut(co_await call_batch_function(function_, items, info), padded, count);
         }
     }
 

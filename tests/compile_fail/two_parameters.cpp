@@ -1,4 +1,4 @@
-// expect: a batch function takes its items as one std::vector<In>
+// expect: after its items a batch function takes nothing but const batching::BatchInfo&
 #include <batcher.hpp>
 
 std::vector<int> scale(std::vector<int> items, int factor);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <batcher/detail/batch_info_access.hpp>
 #include <batcher/detail/result_count.hpp>
 #include <batcher/result.hpp>
 #include <concepts>
@@ -49,6 +50,12 @@ public:
             loaded_.assign(begin, end);
         }
         return loaded_;
+    }
+
+    // What is known of those, from what is known of all.
+    template <class Info>
+    Info part_of(const Info& batch) const noexcept {
+        return BatchInfoAccess::part(batch, part().begin, part().end);
     }
 
     // It returned these results. If they are too few or too many, all items fail.

@@ -29,6 +29,7 @@ struct WrappedFunction {
     using Returned = typename CallResult<F, In>::type;
 
     static constexpr bool asynchronous = Asynchronous<F, In>;
+    using Info = InfoFor<F, In>;
     using Results = std::vector<Result<Out>>;
 
     // It leaves the items as they are.
@@ -41,5 +42,20 @@ struct WrappedFunction {
 // Whether it is asked for what it does at once, or for an awaitable of it.
 template <class F, class T>
 using WrappedResult = std::conditional_t<WrappedFunction<F>::asynchronous, asio::awaitable<T>, T>;
+
+// What makes a batch function of Wrapper, with its call(items, info): one that takes a BatchInfo if the function in it
+// does. (Two operators with constraints are not seen as one by g++ 12.)
+template <class Wrapper, class Returned, class In, class Info>
+struct Wrapping {
+    Returned operator()(std::vector<In> items, const BatchInfo& info) {
+        return static_cast<Wrapper&>(*this).call(std::move(items), info);
+    }
+};
+template <class Wrapper, class Returned, class In>
+struct Wrapping<Wrapper, Returned, In, NoInfo> {
+    Returned operator()(std::vector<In> items) {
+        return static_cast<Wrapper&>(*this).call(std::move(items), no_info);
+    }
+};
 
 }  // namespace batching::detail

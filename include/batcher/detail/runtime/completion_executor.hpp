@@ -77,15 +77,22 @@ public:
     // Posts `task`, or does nothing if the context has gone: who is told that takes care of all tasks.
     template <class Task>
     void post(const Task& task) noexcept {
-        const std::lock_guard lock(context_->mutex);
-        if (!context_->alive) return;
-        with_patience([&] {
-            if (const PlainExecutor* const plain = this->plain(executor_)) {
-                asio::post(*plain, task);
-            } else {
-                asio::post(executor_, task);
-            }
+        while_alive([&] {
+            with_patience([&] {
+                if (const PlainExecutor* const plain = this->plain(executor_)) {
+                    asio::post(*plain, task);
+                } else {
+                    asio::post(executor_, task);
+                }
+            });
         });
+    }
+
+    // Calls `f`, unless the context has gone; it does not go, nor is this called by another thread, meanwhile.
+    template <class F>
+    void while_alive(F f) noexcept {
+        const std::lock_guard lock(context_->mutex);
+        if (context_->alive) f();
     }
 
     // Outstanding work between the two, until the context goes: for callers that wait, and what runs elsewhere.

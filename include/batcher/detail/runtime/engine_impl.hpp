@@ -243,8 +243,8 @@ inline Done::~Done() {
     elsewhere();
 }
 
-inline const asio::any_io_executor& executor_of(const Batch& batch) noexcept {
-    return batch.engine->executor();
+inline CompletionExecutor& executor_of(const Batch& batch) noexcept {
+    return *batch.engine->own_executor();
 }
 
 }  // namespace batching::detail

@@ -1,13 +1,11 @@
 // Runner: how a batch runs, as far as that depends on the types of its items and results.
 #pragma once
 
-#include <batcher/batch_function.hpp>
-#include <batcher/detail/asio.hpp>
 #include <batcher/detail/core/batch.hpp>
 #include <batcher/detail/core/pool.hpp>
 #include <batcher/detail/result_count.hpp>
 #include <batcher/detail/runtime/patience.hpp>
-#include <batcher/replicas.hpp>
+#include <batcher/result.hpp>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -117,9 +115,6 @@ public:
     virtual void stop(Batch&) noexcept {}
 };
 
-// What a Runner needs of the engine.
-const asio::any_io_executor& executor_of(const Batch& batch) noexcept;
-
 template <class In, class Out>
 class ItemRunner : public Runner {
 public:
@@ -128,25 +123,7 @@ public:
     }
 
     bool load(Batch& base, Failures& failures) noexcept override {
-        auto& items = of(base).items;
-        try {
-            items.reserve(base.size);
-        } catch (...) {
-            base.error = std::current_exception();
-            return false;
-        }
-        std::uint32_t failed = 0;
-        base.calls.for_each([&](Call& call) {
-            try {
-                if (items.size() == items.capacity()) BATCHER_UNREACHABLE();  // reserved
-                items.push_back(std::move(static_cast<Item<In>&>(call).input));
-                call.index -= failed;
-            } catch (...) {
-                ++failed;
-                with_patience([&] { failures.emplace_back(&call, std::current_exception()); });
-            }
-        });
-        return !items.empty();
+        return load_each(base, failures, [](const Call&) noexcept {});
     }
 
     std::size_t failed(Batch& base) const noexcept override {
@@ -166,6 +143,38 @@ public:
     }
 
 protected:
+    // load(), which calls `loaded` with each call whose item has been moved.
+    template <class Loaded>
+    static bool load_each(Batch& base, Failures& failures, Loaded loaded) noexcept {
+        auto& items = of(base).items;
+        if (!make_room(base, items)) return false;
+        std::uint32_t failed = 0;
+        base.calls.for_each([&](Call& call) {
+            try {
+                if (items.size() == items.capacity()) BATCHER_UNREACHABLE();  // reserved
+                items.push_back(std::move(static_cast<Item<In>&>(call).input));
+                call.index -= failed;
+                loaded(call);
+            } catch (...) {
+                ++failed;
+                with_patience([&] { failures.emplace_back(&call, std::current_exception()); });
+            }
+        });
+        return !items.empty();
+    }
+
+    // For all calls of a batch; if there is no memory, the batch fails.
+    template <class T>
+    static bool make_room(Batch& base, std::vector<T>& vector) noexcept {
+        try {
+            vector.reserve(base.size);
+            return true;
+        } catch (...) {
+            base.error = std::current_exception();
+            return false;
+        }
+    }
+
     template <class T>
     static std::unique_ptr<Batch> make_batch_as() noexcept {
         return with_patience([] { return std::make_unique<T>(); });
@@ -174,64 +183,6 @@ protected:
     static ItemBatch<In, Out>& of(Batch& batch) noexcept {
         return static_cast<ItemBatch<In, Out>&>(batch);
     }
-};
-
-template <class F, class In, class Out>
-class FunctionRunner final : public ItemRunner<In, Out> {
-public:
-    explicit FunctionRunner(F function) : function_(std::move(function)) {}
-
-    bool invoke(Batch& base, [[maybe_unused]] Done& done) noexcept override {
-        auto& batch = this->of(base);
-        [[maybe_unused]] const std::size_t count = batch.items.size();
-        try {
-            if constexpr (Asynchronous<F, In>) {
-                const auto& executor = executor_of(batch);
-                auto told = [&batch,
-                             done = std::move(done)](const std::exception_ptr& error) mutable {
-                    batch.error = error;
-                    done.on_executor();
-                };
-                asio::co_spawn(executor, run(replica(batch.slot), batch),
-                               asio::bind_executor(executor, std::move(told)));
-                return false;
-            } else if constexpr (std::is_void_v<decltype(call(batch))>) {
-                call(batch);
-            } else {
-                batch.hold(count, call(batch));
-            }
-        } catch (...) {
-            // If it was told that it was destroyed, it has said so, with what it knew.
-            if (done) base.error = std::current_exception();
-        }
-        return static_cast<bool>(done);
-    }
-
-private:
-    auto& replica([[maybe_unused]] std::size_t slot) {
-        if constexpr (is_replicas<F>) {
-            return function_[slot];
-        } else {
-            return function_;
-        }
-    }
-
-    decltype(auto) call(ItemBatch<In, Out>& batch) {
-        return call_batch_function(replica(batch.slot), batch.items);
-    }
-
-    template <class Function>
-    static asio::awaitable<void> run(Function& function, ItemBatch<In, Out>& batch) {
-        [[maybe_unused]] const std::size_t count = batch.items.size();
-        if constexpr (std::same_as<typename CallResult<Function, In>::type,
-                                   asio::awaitable<void>>) {
-            co_await call_batch_function(function, batch.items);
-        } else {
-            batch.hold(count, co_await call_batch_function(function, batch.items));
-        }
-    }
-
-    F function_;
 };
 
 }  // namespace batching::detail
