@@ -17,10 +17,17 @@ namespace batching::detail {
 CompletionExecutor& executor_of(const Batch& batch) noexcept;
 
 struct Spawned {
-    explicit Spawned(const asio::any_io_executor& executor) : strand(asio::make_strand(executor)) {}
+    explicit Spawned(const asio::any_io_executor& executor) : strand(strand_of(executor)) {}
 
-    asio::strand<asio::any_io_executor> strand;
+    asio::any_io_executor strand;
     asio::cancellation_signal signal;
+
+private:
+    static asio::any_io_executor strand_of(const asio::any_io_executor& executor) {
+        const auto* const plain = CompletionExecutor::plain(executor);
+        if (plain != nullptr) return asio::make_strand(*plain);
+        return asio::make_strand(executor);
+    }
 };
 
 // How those find it who cancel.
