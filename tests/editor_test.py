@@ -36,6 +36,10 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batching::@errc::@overloaded, batching::errc::@closed, batching::errc::@deadlock;
     batching::@replicas(2, [](std::size_t) { return f; }), batching::@outlives(1), batching::@Timeout();
     batching::@isolate_failures(batching::@pad_to({1}, f));
+    const batching::@BatchInfo info;
+    info.@number(), info.@reason(), info.@slot(), info.@weight(), info.@deadline(), info.@calls(), info.@stop_requested();
+    batching::@CallInfo call{.@waited = {}, .@priority = batching::@Priority::normal};
+    batching::@DispatchReason::@full, batching::DispatchReason::@timeout, batching::DispatchReason::@flushed;
     batching::$;
     batcher.$;
     batcher.process(1).$;
@@ -59,9 +63,9 @@ void remote(batching::Batcher<int, int>& batcher) {
     batching::grpc::$;
 }
 """
-BATCHING = """asio detail grpc BatchFunction Batcher Codec Distribution Encodable Error Operation Options Result Stats
-Timeout errc error_category isolate_failures make_error_code no_limit no_timeout outlives pad_to replicas
-schema_name"""
+BATCHING = """asio detail grpc BatchFunction BatchInfo Batcher CallInfo Codec DispatchReason Distribution Encodable Error
+Operation Options Priority Result Stats Timeout errc error_category isolate_failures make_error_code no_limit no_timeout
+outlives pad_to replicas schema_name"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many stats"""
 GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"

@@ -323,6 +323,7 @@ private:
         running_.push_back(running);
         batching::detail::error_code ignored;
         co_await running->go.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+        std::erase(running_, running);  // if it was cancelled
         co_return end_batch(running->end, running->ids);
     }
 
@@ -593,6 +594,11 @@ private:
                 ManualClock::now() - oldest.queued_at >= options_.batch_timeout);
     }
 
+    static bool nobody_waits_for(const Batch& batch) {
+        return std::all_of(batch.begin(), batch.end(),
+                           [](const Part* part) { return part->state == Part::over; });
+    }
+
     void model_settle() {
         for (const auto& ended : ended_) {
             const auto batch = std::find_if(batches_.begin(), batches_.end(), [&](const Batch& b) {
@@ -603,6 +609,7 @@ private:
             batches_.erase(batch);
         }
         ended_.clear();
+        std::erase_if(batches_, nobody_waits_for);  // they are cancelled
         while (batches_.size() < options_.max_concurrent_batches && may_leave()) {
             const bool flushed = queue_.front()->flushed || closed_;
             ++(queue_.size() >= options_.max_batch_size ? full_ : flushed ? flushed_ : timeout_);
