@@ -14,9 +14,9 @@
 // function until its coroutine has returned. It is destroyed with the Batcher or when the last running
 // batch is done, whichever is later.
 //
-// An asynchronous function is cancelled (cancellation_type::terminal) as soon as nobody waits for its batch any more; if
-// that is before it was called, it does not start. Cancellation never runs beside it, as its coroutine runs in a strand
-// of its own on the Batcher's executor.
+// An asynchronous function is cancelled (cancellation_type::terminal) as soon as nobody waits for its batch any more;
+// if that is before it was called, it does not start. Cancellation never runs beside it, as its coroutine runs in a
+// strand of its own on the Batcher's executor.
 #pragma once
 
 #include <batcher/batch_info.hpp>
@@ -262,8 +262,8 @@ consteval void check_batch_function() {
 
 }  // namespace detail
 
-// A function that Batcher<In, Out> can wrap: it takes a std::vector<In> or a std::span of them, and a const BatchInfo& if
-// it wants that, and returns a std::vector<Out>, one result per item.
+// A function that Batcher<In, Out> can wrap: it takes a std::vector<In> or a std::span of them, and a const BatchInfo&
+// if it wants that, and returns a std::vector<Out>, one result per item.
 template <class F, class In, class Out>
 concept BatchFunction = detail::is_batch_function<F, In, Out>();
 

@@ -62,8 +62,8 @@ public:
     // copies, which nobody has called for: they have no entry here.)
     std::span<const CallInfo> calls() const noexcept { return calls_; }
 
-    // True as soon as nobody waits for this batch any more: all its callers were cancelled or destroyed, or have run out
-    // of time. What the function returns or throws then reaches nobody, so it may stop early, in any way.
+    // True as soon as nobody waits for this batch any more: all its callers were cancelled or destroyed, or have run
+    // out of time. What the function returns or throws then reaches nobody, so it may stop early, in any way.
     bool stop_requested() const noexcept {
         return stop_requested_ != nullptr && stop_requested_->load(std::memory_order_relaxed);
     }
