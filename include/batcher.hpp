@@ -11,6 +11,8 @@
 #include <batcher/batch_function.hpp>
 #include <batcher/batch_info.hpp>
 #include <batcher/batcher.hpp>
+#include <batcher/call_options.hpp>
+#include <batcher/calls.hpp>
 #include <batcher/dispatch_reason.hpp>
 #include <batcher/distribution.hpp>
 #include <batcher/error.hpp>
@@ -21,4 +23,5 @@
 #include <batcher/priority.hpp>
 #include <batcher/replicas.hpp>
 #include <batcher/result.hpp>
+#include <batcher/rules.hpp>
 #include <batcher/stats.hpp>

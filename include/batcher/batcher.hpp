@@ -32,19 +32,17 @@
 #pragma once
 
 #include <batcher/batch_function.hpp>
+#include <batcher/calls.hpp>
 #include <batcher/detail/asio.hpp>
-#include <batcher/detail/fields.hpp>
-#include <batcher/detail/items.hpp>
-#include <batcher/detail/refusals.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/runtime/function_runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/workers.hpp>
-#include <batcher/detail/waiters/request.hpp>
+#include <batcher/detail/waiters/drain_request.hpp>
 #include <batcher/operation.hpp>
 #include <batcher/options.hpp>
-#include <batcher/outlives.hpp>
 #include <batcher/replicas.hpp>
+#include <batcher/rules.hpp>
 #include <batcher/stats.hpp>
 #include <cassert>
 #include <chrono>
@@ -52,7 +50,6 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace batching {
 
@@ -70,9 +67,7 @@ struct Access;
 //
 // `Clock` meets the standard's Clock requirements; times are waited for through asio::wait_traits<Clock>.
 template <class In, class Out, class Clock = std::chrono::steady_clock>
-class Batcher : detail::Refusals<In, Operation<detail::ProcessRequest<In, Out, Clock>>,
-                                 Operation<detail::ProcessManyRequest<In, Out, Clock>>> {
-    using Refusals = typename Batcher::Refusals;
+class Batcher : public Calls<In, Out, Clock> {
     static_assert(
         std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> &&
             std::move_constructible<In>,
@@ -85,41 +80,38 @@ class Batcher : detail::Refusals<In, Operation<detail::ProcessRequest<In, Out, C
                   "the results of a Batcher cannot be std::exception_ptr: that is how items fail");
 
 public:
-    using item_type = In;
-    using result_type = Out;
-    using process_type = Operation<detail::ProcessRequest<In, Out, Clock>>;
-    using process_many_type = Operation<detail::ProcessManyRequest<In, Out, Clock>>;
-    using process_each_type = Operation<detail::ProcessEachRequest<In, Out, Clock>>;
     using drain_type = Operation<detail::DrainRequest>;
 
-    // Wraps `function` (batch_function.hpp says what that is) and runs it on worker threads of its own.
-    // Throws std::invalid_argument for an option out of range, std::system_error if there is no thread.
-    template <class F>
+    // Wraps `function` (batch_function.hpp says what that is) and runs it on worker threads of its own. `rules` say what
+    // its items are (rules.hpp). Throws std::invalid_argument for an option out of range, std::system_error if there is
+    // no thread.
+    template <class F, detail::ItemRule... Rules>
         requires(!std::same_as<F, Batcher> && !detail::ExecutionContext<F> && !detail::Executor<F>)
-    explicit Batcher(F function, Options options = {}) {
+    explicit Batcher(F function, Options options = {}, Rules... rules) {
         detail::check_batch_function<F, In, Out>();
         static_assert(!detail::Asynchronous<F, In>,
                       "an asynchronous batch function needs an executor to run on: "
                       "batching::Batcher batcher{executor, function, options}");
-        complete(options, function);
+        complete<Rules...>(options, function);
         workers_ = std::make_unique<detail::Workers>(options.max_concurrent_batches);
-        open(workers_->context()->get_executor(), std::move(function), options,
-             workers_->context());
+        open(workers_->context()->get_executor(), std::move(function), options, workers_->context(),
+             std::move(rules)...);
     }
 
     // Wraps `function` and runs it on `executor`, where also the timer runs. The execution context should
     // outlive the Batcher; if it does not, see "Destruction" above.
-    template <detail::Executor Executor, class F>
-    Batcher(Executor executor, F function, Options options = {}) {
+    template <detail::Executor Executor, class F, detail::ItemRule... Rules>
+    Batcher(Executor executor, F function, Options options = {}, Rules... rules) {
         detail::check_batch_function<F, In, Out>();
-        complete(options, function);
-        open(asio::any_io_executor(std::move(executor)), std::move(function), options, nullptr);
+        complete<Rules...>(options, function);
+        open(asio::any_io_executor(std::move(executor)), std::move(function), options, nullptr,
+             std::move(rules)...);
     }
 
     // The same on the executor of an execution context, as an io_context or a thread_pool.
-    template <detail::ExecutionContext Context, class F>
-    Batcher(Context& context, F function, Options options = {})
-        : Batcher(context.get_executor(), std::move(function), options) {}
+    template <detail::ExecutionContext Context, class F, detail::ItemRule... Rules>
+    Batcher(Context& context, F function, Options options = {}, Rules... rules)
+        : Batcher(context.get_executor(), std::move(function), options, std::move(rules)...) {}
 
     // A moved-from Batcher can only be destroyed or assigned to.
     Batcher(Batcher&&) noexcept = default;
@@ -133,87 +125,9 @@ public:
     // close() and cancel() in one step; with owned workers, waits for running batches. See "Destruction" above.
     ~Batcher() {
         if (engine_) engine_->shut_down();
-        engine_.reset();  // so that a call of one that has gone is noticed
-    }
-
-    // ---- calling it -----------------------------------------------------------------------------------
-
-    using Refusals::async_process;
-    using Refusals::process;
-    using Refusals::process_many;
-
-    // One item: co_await batcher.process(item) gives its result, as batcher.process(item).get() does on a plain thread.
-    // Nothing is queued until the operation is awaited, started or got. A call that is refused leaves the item in the
-    // operation: see Operation::item(). Complexity: O(1); no allocation when awaited in a coroutine on an io_context,
-    // asio::awaitable included, on however many of them.
-    process_type process(const In& item)
-        requires(std::copy_constructible<In> && !std::is_aggregate_v<In>)
-    {
-        return {engine(), In(item)};
-    }
-    // One item, moved: co_await batcher.process(std::move(item)), or .get() on a plain thread.
-    process_type process(In&& item)
-        requires(!std::is_aggregate_v<In>)
-    {
-        return {engine(), std::move(item)};
-    }
-    // One item that is an aggregate. In co_await it goes without its name, process({"a", 3}): g++ 12 frees
-    // process(Item{"a", 3}) twice.
-    template <class T = In>
-        requires(std::is_aggregate_v<In> && std::same_as<std::remove_cvref_t<T>, In> &&
-                 std::constructible_from<In, T>)
-    process_type process(T&& item) {
-        return {engine(), In(std::forward<T>(item))};
-    }
-    // One item that is an aggregate, from its fields: co_await batcher.process({"a", 3}).
-    process_type process(detail::Fields<In> fields)
-        requires(std::is_aggregate_v<In>)
-    {
-        return {engine(), std::move(fields.item)};
-    }
-
-    // One item, for callbacks, futures and any other Asio token: async_process(item, [](std::exception_ptr, Out) {}).
-    // If Out is void the callback takes the std::exception_ptr alone. See Operation::signature.
-    template <class Token>
-    auto async_process(In item, Token&& token) {
-        return detail::start(process(std::move(item)), std::forward<Token>(token));
-    }
-    // One item that refers to something, which outlives the call: see batching::outlives().
-    template <std::convertible_to<In> T, class Token>
-    auto async_process(detail::Outlives<T> item, Token&& token) {
-        return process(std::move(item.item)).start(std::forward<Token>(token));
-    }
-
-    // Many items at once, `std::vector<double> ys = co_await batcher.process_many(items)`: queued together, batched
-    // with everybody else's, one completion when all are done, with the results in the order of the items. Accepted or
-    // refused as a whole; if some of them fail, the error is that of the first such item. An empty vector gives an
-    // empty vector. Cancelling it cancels each item; `total` only if none of them runs yet. Complexity: O(n), O(1)
-    // allocations.
-    template <class Vector = std::vector<In>>
-        requires std::same_as<Vector, std::vector<In>>
-    process_many_type process_many(Vector items) {
-        return {engine(), std::move(items)};
-    }
-    // Many items at once, in braces: co_await batcher.process_many({1, 2, 3}).
-    process_many_type process_many(detail::Items<In> items) {
-        return {engine(), std::move(items).vector()};
-    }
-
-    // The same for any completion token: void(std::exception_ptr, std::vector<Out>), without the vector if Out is void.
-    template <class Token>
-    auto async_process_many(std::vector<In> items, Token&& token) {
-        return detail::start(process_many(std::move(items)), std::forward<Token>(token));
-    }
-
-    // Many items at once, each with its own fate: co_await batcher.process_each(items) gives a batching::Result for each,
-    // in a std::vector in their order, refused ones included. Otherwise as process_many().
-    process_each_type process_each(detail::Items<In> items) {
-        return {engine(), std::move(items).vector()};
-    }
-    // The same for any completion token: void(std::exception_ptr, std::vector<Result<Out>>).
-    template <class Token>
-    auto async_process_each(std::vector<In> items, Token&& token) {
-        return detail::start(process_each(std::move(items)), std::forward<Token>(token));
+        // Before the workers, which finish what it has still given them; and so that a call of one that has gone is
+        // noticed.
+        engine_.reset();
     }
 
     // ---- its life -------------------------------------------------------------------------------------
@@ -247,25 +161,29 @@ public:
 private:
     friend struct detail::Access;
 
-    detail::Engine& engine() const noexcept {
-        assert(engine_ != nullptr && "this batching::Batcher was destroyed or moved from");
-        return *engine_;
-    }
+    using Calls<In, Out, Clock>::engine;
+    using Calls<In, Out, Clock>::engine_;
 
-    template <class F>
+    template <class... Rules, class F>
     static void complete(Options& options, const F& function) {
         if constexpr (detail::is_replicas<F>) options.max_concurrent_batches = function.size();
         detail::check(options);
+        (detail::check_rule<Rules, Out>(), ...);
+        detail::check_limits<Rules...>(options);
         using detail::check_function;
         check_function(function, options);
     }
 
-    template <class F>
+    template <class F, class... Rules>
     void open(const asio::any_io_executor& executor, F&& function, const Options& options,
-              std::shared_ptr<void> context_owner) {
+              std::shared_ptr<void> context_owner, Rules... rules) {
         using Runner = detail::FunctionRunner<std::decay_t<F>, In, Out, Clock>;
+        std::unique_ptr<detail::Appraiser> appraiser;
+        if constexpr (sizeof...(Rules) != 0) {
+            appraiser = std::make_unique<detail::RuleSet<In, Rules...>>(std::move(rules)...);
+        }
         attach(executor, std::make_unique<Runner>(std::forward<F>(function)), options,
-               std::move(context_owner));
+               std::move(context_owner), std::move(appraiser));
     }
 
     // For those who bring a runner of their own (detail/access.hpp). Without an executor: one worker.
@@ -282,16 +200,15 @@ private:
     }
 
     void attach(const asio::any_io_executor& executor, std::unique_ptr<detail::Runner> runner,
-                const Options& options, std::shared_ptr<void> context_owner) {
+                const Options& options, std::shared_ptr<void> context_owner,
+                std::unique_ptr<detail::Appraiser> appraiser = nullptr) {
         engine_ = std::make_shared<detail::Engine>(
             options, std::move(runner), std::make_unique<detail::LazyTimer<Clock>>(executor),
-            std::move(context_owner));
+            std::move(context_owner), std::move(appraiser));
         engine_->open(executor);
     }
 
-    // In this order: the workers, destroyed last, finish what the engine has still given them.
     std::unique_ptr<detail::Workers> workers_;
-    std::shared_ptr<detail::Engine> engine_;
 };
 
 }  // namespace batching

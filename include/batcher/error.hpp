@@ -6,13 +6,16 @@
 // Errors of a call. The batch function throws: that exception, in every caller of that batch. A Result
 // of one item holds an exception: that one, in that caller alone. A wrong number of results:
 // errc::result_count_mismatch in every caller of that batch. Queue full: errc::overloaded, at once. After
-// close(): errc::closed, at once. Cancelled, or the Batcher destroyed while the item waits:
+// close(): errc::closed, at once. An item that is too heavy: errc::too_heavy, at once. The deadline of the call passed,
+// or cannot be met: errc::deadline_exceeded. Cancelled, or the Batcher destroyed while the item waits:
 // asio::error::operation_aborted. The constructor of In throws while the value is moved into its batch:
 // that exception, in that caller alone. No memory for the items of a batch: std::bad_alloc, in every caller
 // of that batch. Every accepted call completes exactly once: where something small is needed to bring it
 // back (the memory of a post, say) and there is none, it is tried again until there is.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -34,7 +37,8 @@ enum class errc {           // NOLINT(performance-enum-size): an int, as all err
     message_too_large,   // an item, or a reply, does not fit into one message
     malformed,           // bytes that are not what they should be
     remote_failure,      // an item failed over there; the sentence ends with what was said there
-    deadlock             // get() on a thread that the batch function needs
+    deadlock,            // get() on a thread that the batch function needs
+    too_heavy            // an item alone weighs more than a batch, or the queue, may
 };
 
 // The category of errc, "batching".
@@ -67,6 +71,8 @@ inline const std::error_category& error_category() noexcept {
                     return "the item failed in the deployment";
                 case errc::deadlock:
                     return "the caller would wait for itself";
+                case errc::too_heavy:
+                    return "the item is too heavy";
             }
             return "unknown batching error";
         }
@@ -93,13 +99,21 @@ inline std::error_code make_error_code(errc value) noexcept {
 //     catch (const batching::Error& error) { if (error.code() == batching::errc::overloaded) ... }
 class Error : public std::system_error {
 public:
-    Error(errc code, std::string sentence)
-        : std::system_error(make_error_code(code), sentence), sentence_(std::move(sentence)) {}
+    Error(errc code, std::string sentence,
+          std::optional<std::chrono::nanoseconds> retry_after = std::nullopt)
+        : std::system_error(make_error_code(code), sentence),
+          sentence_(std::move(sentence)),
+          retry_after_(retry_after) {}
 
     const char* what() const noexcept override { return sentence_.c_str(); }
 
+    // Of errc::overloaded: about how long from now it may be worth trying again, judged by what batches have lately
+    // taken; none while too few have run.
+    std::optional<std::chrono::nanoseconds> retry_after() const noexcept { return retry_after_; }
+
 private:
     std::string sentence_;
+    std::optional<std::chrono::nanoseconds> retry_after_;
 };
 
 }  // namespace batching

@@ -179,6 +179,8 @@ public:
 private:
     template <class In, class Out, class Clock>
     friend class Batcher;
+    template <class In, class Out, class Clock>
+    friend class Calls;
 
     class Initiation {
     public:

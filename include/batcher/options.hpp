@@ -96,6 +96,20 @@ struct Options {
     // Most items waiting, those in running batches not counted; 1 or more. Beyond it a call fails at
     // once with errc::overloaded. With no_timeout at least max_batch_size, as no batch could fill otherwise.
     std::size_t max_queue_size = no_limit;
+
+    // With batching::weigh(): the weights of a batch add up to at most this; 1 or more. An item that alone is heavier
+    // fails at once with errc::too_heavy.
+    std::size_t max_batch_weight = no_limit;
+
+    // With batching::weigh(): the weights of what waits add up to at most this, as max_queue_size; 1 or more.
+    std::size_t max_queue_weight = no_limit;
+
+    // With batching::key_by(): batches of one key that may run at the same time; 1 or more.
+    std::size_t max_concurrent_batches_per_key = no_limit;
+
+    // An item that has waited for this long counts as of high priority, so that no class starves; 0 or more.
+    // no_timeout: never.
+    Timeout priority_aging = std::chrono::seconds(1);
 };
 
 namespace detail {
@@ -120,6 +134,13 @@ inline void check(const Options& options) {
     if (options.batch_timeout < std::chrono::nanoseconds::zero()) {
         throw std::invalid_argument(fmt::format("batch_timeout must be 0 or more, not {} ns",
                                                 options.batch_timeout.count()));
+    }
+    require_at_least_one("max_batch_weight", options.max_batch_weight);
+    require_at_least_one("max_queue_weight", options.max_queue_weight);
+    require_at_least_one("max_concurrent_batches_per_key", options.max_concurrent_batches_per_key);
+    if (options.priority_aging < std::chrono::nanoseconds::zero()) {
+        throw std::invalid_argument(fmt::format("priority_aging must be 0 or more, not {} ns",
+                                                options.priority_aging.count()));
     }
     if (options.batch_timeout == no_timeout && options.max_queue_size < options.max_batch_size) {
         throw std::invalid_argument(

@@ -27,9 +27,10 @@ struct Stats {
     std::uint64_t submitted = 0;  // accepted
     std::uint64_t completed = 0;  // the caller gets its value
     std::uint64_t failed = 0;  // the caller gets an exception, from the batch function or a Result
-    std::uint64_t rejected = 0;   // not accepted: overloaded or closed
-    std::uint64_t cancelled = 0;  // cancelled, or the caller destroyed, while waiting or running
-    std::uint64_t expired = 0;    // the deadline passed
+    std::uint64_t rejected = 0;      // not accepted: overloaded, closed or too heavy; or displaced
+    std::uint64_t cancelled = 0;     // cancelled, or the caller destroyed, while waiting or running
+    std::uint64_t expired = 0;       // the deadline passed, or could not be met
+    std::uint64_t deduplicated = 0;  // of those submitted: shared the place of an equal item
 
     // ---- batches formed, by why they left ----
 
@@ -43,8 +44,11 @@ struct Stats {
     std::size_t running = 0;  // in batches that run
 
     Distribution<std::size_t> batch_size;              // items a batch, of every batch formed
+    Distribution<std::size_t> batch_weight;            // the same by weight, with batching::weigh()
     Distribution<std::chrono::nanoseconds> wait_time;  // of every item, from its call to its batch
-    Distribution<std::chrono::nanoseconds> run_time;   // of every batch, from forming to results
+    Distribution<std::chrono::nanoseconds> wait_time_high;  // of those of high priority alone
+    Distribution<std::chrono::nanoseconds> wait_time_low;   // of those of low priority alone
+    Distribution<std::chrono::nanoseconds> run_time;  // of every batch, from forming to results
 };
 
 namespace detail {

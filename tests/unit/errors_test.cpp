@@ -145,7 +145,7 @@ TEST_CASE("beyond max_queue_size a call fails at once, and the queue's places ar
     call(batcher, 3, refused);
     settle(context);
     CHECK(refused.failed_with(errc::overloaded));
-    CHECK(refused.sentence() == "the queue is full: 2 of at most 2 items are waiting");
+    CHECK(refused.sentence() == "the queue is full: 2 of at most 2 items wait");
     CHECK(waiting[0].pending());
     gate.open();
     settle(context);
@@ -191,8 +191,7 @@ TEST_CASE("process_many is accepted or refused as a whole") {
     settle(context);
     CHECK(fits.value == std::vector<int>{1, 2});
     CHECK(does_not.failed_with(errc::overloaded));
-    CHECK(does_not.sentence() ==
-          "the queue is full: 2 items do not fit, 2 of at most 3 are waiting");
+    CHECK(does_not.sentence() == "the queue is full: 2 items do not fit, 2 of at most 3 wait");
     CHECK(never.failed_with(errc::overloaded));
     CHECK(batcher.stats().rejected == 6);
 }
@@ -234,8 +233,7 @@ TEST_CASE("after close a call fails at once, and what was accepted still runs") 
 }
 
 TEST_CASE("an Error compares with its code, and each code has a sentence") {
-    const batching::Error error(errc::overloaded,
-                                "the queue is full: 3 of at most 3 items are waiting");
+    const batching::Error error(errc::overloaded, "the queue is full: 3 of at most 3 items wait");
     CHECK(error.code() == errc::overloaded);
     CHECK(std::string(error.code().category().name()) == "batching");
     for (const errc code : {errc::overloaded, errc::closed, errc::result_count_mismatch,

@@ -441,3 +441,22 @@ TEST_CASE("a result of whose caller has left is destroyed when the others get th
         });
     }
 }
+
+TEST_CASE("a call with a timeout expires on time while the batcher is closed and its batch still runs") {
+    aio::io_context context;
+    Gate gate(context);
+    ManualBatcher batcher(context, gate.doubling(), {.max_batch_size = 1});
+    Reply<int> timed;
+    Reply<int> patient;
+    batcher.async_process(1, {.timeout = 10ms}, into(timed));
+    batcher.async_process(2, into(patient));
+    settle(context);
+    REQUIRE(gate.started.size() == 1);
+    batcher.close();
+    ManualClock::advance(10ms);
+    settle(context);
+    CHECK(timed.failed_with(batching::errc::deadline_exceeded));
+    gate.open();
+    settle(context);
+    CHECK(patient.value == 4);
+}

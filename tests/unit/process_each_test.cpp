@@ -77,7 +77,7 @@ TEST_CASE("the items of process_each() that do not fit are refused, and the othe
     batching::Batcher batcher{context, double_all, {.batch_timeout = 0, .max_queue_size = 3}};
     auto results = batcher.async_process_each({1, 2, 3, 4, 5}, aio::use_future);
     context.run();
-    const std::string refused = "the queue is full: 2 items do not fit, 3 of at most 3 are waiting";
+    const std::string refused = "the queue is full: 2 items do not fit, 3 of at most 3 wait";
     CHECK(fates_of(results.get()) == std::vector<std::string>{"2", "4", "6", refused, refused});
     CHECK(batcher.stats().rejected == 2);
     CHECK(batcher.stats().completed == 3);

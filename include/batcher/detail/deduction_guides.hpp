@@ -4,24 +4,27 @@
 #include <batcher/batch_function.hpp>
 #include <batcher/batcher.hpp>
 #include <batcher/options.hpp>
+#include <batcher/rules.hpp>
 
 namespace batching {
 
-template <class F>
+template <class F, detail::ItemRule... Rules>
     requires(!detail::ExecutionContext<F> && !detail::Executor<F>)
-Batcher(F, Options = {})
+Batcher(F, Options = {}, Rules...)
     -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
 
-template <detail::Executor Executor, class F>
-Batcher(Executor, F, Options = {}) -> Batcher<typename detail::DeducedOn<Executor, F>::in,
-                                              typename detail::DeducedOn<Executor, F>::out>;
+template <detail::Executor Executor, class F, detail::ItemRule... Rules>
+Batcher(Executor, F, Options = {}, Rules...)
+    -> Batcher<typename detail::DeducedOn<Executor, F>::in,
+               typename detail::DeducedOn<Executor, F>::out>;
 
 template <class F, class Where>
 Batcher(F, Where&, Options = {}) -> Batcher<typename detail::WrongOrder<F, Where>::in,
                                             typename detail::WrongOrder<F, Where>::out>;
 
-template <detail::ExecutionContext Context, class F>
-Batcher(Context&, F, Options = {}) -> Batcher<typename detail::DeducedOn<Context, F>::in,
-                                              typename detail::DeducedOn<Context, F>::out>;
+template <detail::ExecutionContext Context, class F, detail::ItemRule... Rules>
+Batcher(Context&, F, Options = {}, Rules...)
+    -> Batcher<typename detail::DeducedOn<Context, F>::in,
+               typename detail::DeducedOn<Context, F>::out>;
 
 }  // namespace batching

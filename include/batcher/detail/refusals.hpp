@@ -3,6 +3,7 @@
 // They are overloads that take what no other does. If you see an error here, its sentence says what to write.
 #pragma once
 
+#include <batcher/call_options.hpp>
 #include <batcher/detail/fields.hpp>
 #include <batcher/detail/items.hpp>
 #include <concepts>
@@ -18,6 +19,12 @@ struct NoFields {
         requires(!MadeFrom<In, T...>)
     NoFields(T&&...) {}
 };
+
+// What stands behind the items of a call is what it asks for.
+template <class... More>
+inline constexpr bool AskedFor = false;
+template <class Second>
+inline constexpr bool AskedFor<Second> = std::convertible_to<Second, CallOptions>;
 
 // In a list of parameters that would be the same as one of the Batcher's: older compilers would hide it behind that.
 struct Nobodys {};
@@ -43,6 +50,7 @@ public:
     }
 #endif
     template <class First, class Second, class... More>
+        requires(sizeof...(More) != 0 || !std::convertible_to<Second, CallOptions>)
     Process process(First&&, Second&&, More&&...) {
         static_assert(sizeof(First) == 0,
                       "process() takes one item: the fields of an item go in braces, "
@@ -73,8 +81,9 @@ public:
     }
 
     template <class First, class... More>
-        requires(sizeof...(More) != 0 || (!std::convertible_to<First, std::vector<In>> &&
-                                          !std::convertible_to<First, Items<In>>))
+        requires(!AskedFor<More...> &&
+                 (sizeof...(More) != 0 || (!std::convertible_to<First, std::vector<In>> &&
+                                           !std::convertible_to<First, Items<In>>)))
     ProcessMany process_many(First&&, More&&...) {
         static_assert(sizeof(First) == 0,
                       "process_many() takes one std::vector of this Batcher's items, or some of "

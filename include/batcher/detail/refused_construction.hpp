@@ -12,17 +12,18 @@ namespace batching {
 namespace detail {
 
 template <class T>
-concept Place = ExecutionContext<std::remove_cvref_t<T>> || Executor<std::remove_cvref_t<T>>;
+concept WhereToRun = ExecutionContext<std::remove_cvref_t<T>> || Executor<std::remove_cvref_t<T>>;
 
 // If you see an error here, it means that a Batcher was made from what it is not made from. (Constrained here, as clang
 // looks here before it looks at the constraints of a guide.)
 template <class First, class Second>
 struct Refused {};
 template <class First, class Second>
-    requires(!Place<First> && !Place<Second> && !std::convertible_to<Second, Options>)
+    requires(!WhereToRun<First> && !WhereToRun<Second> && !std::convertible_to<Second, Options>)
 struct Refused<First, Second> {
     using Pointee = std::remove_pointer_t<std::remove_cvref_t<First>>;
-    static constexpr bool pointer = std::is_pointer_v<std::remove_cvref_t<First>> && Place<Pointee>;
+    static constexpr bool pointer =
+        std::is_pointer_v<std::remove_cvref_t<First>> && WhereToRun<Pointee>;
     static constexpr bool options = std::same_as<std::remove_cvref_t<First>, Options>;
     static_assert(!pointer,
                   "the execution context is given by reference: "

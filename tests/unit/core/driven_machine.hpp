@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "../catch.hpp"
@@ -162,6 +163,7 @@ struct DrivenMachine {
 
     // The batch has run, and its calls are handed back.
     void finish(Batch& batch, std::size_t failed = 0) {
+        machine.returned(batch);
         machine.completed(batch, failed, now);
         hand_back(batch);
     }
@@ -171,6 +173,11 @@ struct DrivenMachine {
         while (Call* const call = on_their_way(batch).pop_front()) call->hand_back();
         batch.error = nullptr;  // as the engine does, without its lock
         machine.recycled(batch);
+    }
+
+    void not_loaded(Call& call, const std::exception_ptr& error) {
+        machine.not_loaded(*call.batch,
+                           std::vector{std::pair<Call*, std::exception_ptr>(&call, error)});
     }
 
     batching::Stats stats() const { return machine.stats(); }

@@ -633,7 +633,8 @@ private:
             remove(model_.running.at(&batch), id);
             ++model_.counts.failed;
             expect(id, error);
-            machine_.not_loaded(*callers_.at(id).call, error);
+            machine_.not_loaded(batch, std::vector{std::pair<Call*, std::exception_ptr>(
+                                           callers_.at(id).call.get(), error)});
             settle_loading();
         }
     }

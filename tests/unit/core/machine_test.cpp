@@ -893,7 +893,7 @@ TEST_CASE("a call whose item could not be moved fails alone, and its batch runs 
     Batch& batch = *f.started.at(0);
     REQUIRE(f.machine.ready(batch, f.now));
     const std::exception_ptr error = an_error();
-    f.machine.not_loaded(f.calls[0], error);
+    f.not_loaded(f.calls[0], error);
     CHECK(batch.size == 2);
     CHECK(ids_of(batch.calls) == Ids{1, 2});
     CHECK(batch.phase == BatchPhase::loading);
@@ -915,7 +915,7 @@ TEST_CASE("a batch none of whose items could be moved is not to be stopped", "[m
     f.decide();
     Batch& batch = *f.started.at(0);
     REQUIRE(f.machine.ready(batch, f.now));
-    f.machine.not_loaded(f.calls[0], an_error());
+    f.not_loaded(f.calls[0], an_error());
     f.decide();
     CHECK(f.stopped.empty());
     CHECK_FALSE(f.machine.idle());

@@ -13,7 +13,7 @@ namespace {
 
 void form(Recorder& recorder, Batch& batch, DispatchReason reason, std::size_t size) {
     batch.reason = reason;
-    batch.size = size;
+    batch.size = batch.items = size;
     recorder.formed(batch);
 }
 
@@ -78,7 +78,7 @@ TEST_CASE("the calls that are still in a batch when it has run have completed or
     batch.started = 1h;
     recorder.left_running();
     recorder.left_running(2);
-    batch.size = 6;
+    batch.size = batch.items = 6;
     const batching::Stats& s = recorder.stats();
     CHECK(s.running == 6);
     recorder.completed(batch, 2, 1h + 5us);

@@ -1,5 +1,5 @@
 // The Rules: when a batch may leave, and for what reason.
-#include <batcher/detail/core/queue.hpp>
+#include <batcher/detail/core/line.hpp>
 #include <batcher/detail/core/rules.hpp>
 #include <cstddef>
 #include <deque>
@@ -20,11 +20,11 @@ struct Waiting {
             TestCall& call = calls.emplace_back(i);
             call.queued_at = queued_at;
             call.next = nullptr;
-            queue.push(&call);
+            line.push(&call);
         }
     }
     std::deque<TestCall> calls;
-    batching::detail::Queue queue;
+    batching::detail::Line line;
 };
 
 constexpr Rules three_in_10ms{
@@ -34,17 +34,17 @@ constexpr Rules three_in_10ms{
 
 TEST_CASE("without a call no batch leaves", "[rules]") {
     Waiting none(0);
-    none.queue.flush();
-    CHECK_FALSE(three_in_10ms.reason(none.queue, false, Rules::never));
-    CHECK_FALSE(three_in_10ms.reason(none.queue, true, Rules::never));
+    none.line.flush();
+    CHECK_FALSE(three_in_10ms.reason(none.line, false, Rules::never));
+    CHECK_FALSE(three_in_10ms.reason(none.line, true, Rules::never));
 }
 
 TEST_CASE("a batch that is full leaves for that reason, whatever else there is", "[rules]") {
     for (const int n : {3, 4, 7}) {
         Waiting waiting(n);
-        CHECK(three_in_10ms.reason(waiting.queue, false, 1h) == DispatchReason::full);
-        waiting.queue.flush();
-        CHECK(three_in_10ms.reason(waiting.queue, true, 2h) == DispatchReason::full);
+        CHECK(three_in_10ms.reason(waiting.line, false, 1h) == DispatchReason::full);
+        waiting.line.flush();
+        CHECK(three_in_10ms.reason(waiting.line, true, 2h) == DispatchReason::full);
     }
 }
 
@@ -52,57 +52,55 @@ TEST_CASE(
     "a batch that is not full leaves when it is flushed, when all is closed, or when it is due",
     "[rules]") {
     Waiting waiting(2);
-    CHECK_FALSE(three_in_10ms.reason(waiting.queue, false, 1h));
-    CHECK_FALSE(three_in_10ms.reason(waiting.queue, false, 1h + 10ms - 1ns));
-    CHECK(three_in_10ms.reason(waiting.queue, false, 1h + 10ms) == DispatchReason::timeout);
-    CHECK(three_in_10ms.reason(waiting.queue, false, 2h) == DispatchReason::timeout);
-    CHECK(three_in_10ms.reason(waiting.queue, true, 1h) == DispatchReason::flushed);
-    CHECK(three_in_10ms.reason(waiting.queue, true, 2h) == DispatchReason::flushed);
-    waiting.queue.flush();
-    CHECK(three_in_10ms.reason(waiting.queue, false, 1h) == DispatchReason::flushed);
-    CHECK(three_in_10ms.reason(waiting.queue, false, 2h) == DispatchReason::flushed);
+    CHECK_FALSE(three_in_10ms.reason(waiting.line, false, 1h));
+    CHECK_FALSE(three_in_10ms.reason(waiting.line, false, 1h + 10ms - 1ns));
+    CHECK(three_in_10ms.reason(waiting.line, false, 1h + 10ms) == DispatchReason::timeout);
+    CHECK(three_in_10ms.reason(waiting.line, false, 2h) == DispatchReason::timeout);
+    CHECK(three_in_10ms.reason(waiting.line, true, 1h) == DispatchReason::flushed);
+    CHECK(three_in_10ms.reason(waiting.line, true, 2h) == DispatchReason::flushed);
+    waiting.line.flush();
+    CHECK(three_in_10ms.reason(waiting.line, false, 1h) == DispatchReason::flushed);
+    CHECK(three_in_10ms.reason(waiting.line, false, 2h) == DispatchReason::flushed);
 }
 
 TEST_CASE("it is the oldest call that is due", "[rules]") {
     Waiting waiting(2);
     waiting.calls[1].queued_at = 1h + 5ms;
-    CHECK(three_in_10ms.due(waiting.queue) == 1h + 10ms);
-    waiting.queue.erase(waiting.calls[0]);
-    CHECK(three_in_10ms.due(waiting.queue) == 1h + 15ms);
+    CHECK(three_in_10ms.due(waiting.line) == 1h + 10ms);
+    waiting.line.erase(waiting.calls[0]);
+    CHECK(three_in_10ms.due(waiting.line) == 1h + 15ms);
 }
 
 TEST_CASE("with a timeout of 0 a call is due at once, with none never", "[rules]") {
     Rules rules = three_in_10ms;
     const Waiting waiting(1);
     rules.batch_timeout = 0ms;
-    CHECK(rules.due(waiting.queue) == 1h);
-    CHECK(rules.reason(waiting.queue, false, 1h) == DispatchReason::timeout);
+    CHECK(rules.due(waiting.line) == 1h);
+    CHECK(rules.reason(waiting.line, false, 1h) == DispatchReason::timeout);
     rules.batch_timeout = Rules::never;
-    CHECK(rules.due(waiting.queue) == Rules::never);
-    CHECK_FALSE(rules.reason(waiting.queue, false, Rules::never - 1ns));
+    CHECK(rules.due(waiting.line) == Rules::never);
+    CHECK_FALSE(rules.reason(waiting.line, false, Rules::never - 1ns));
 }
 
 TEST_CASE("a time beyond the end of the clock's range is that end", "[rules]") {
     Rules rules = three_in_10ms;
     const Waiting waiting(1, Rules::never - 10ms);
-    CHECK(rules.due(waiting.queue) == Rules::never);
+    CHECK(rules.due(waiting.line) == Rules::never);
     rules.batch_timeout = 10ms - 1ns;
-    CHECK(rules.due(waiting.queue) == Rules::never - 1ns);
+    CHECK(rules.due(waiting.line) == Rules::never - 1ns);
     rules.batch_timeout = 10ms + 1ns;
-    CHECK(rules.due(waiting.queue) == Rules::never);
+    CHECK(rules.due(waiting.line) == Rules::never);
 }
 
 TEST_CASE("a clock may stand before its epoch", "[rules]") {
     const Waiting waiting(1, -15ms);
-    CHECK(three_in_10ms.due(waiting.queue) == -5ms);
-    CHECK_FALSE(three_in_10ms.reason(waiting.queue, false, -6ms));
-    CHECK(three_in_10ms.reason(waiting.queue, false, -5ms) == DispatchReason::timeout);
+    CHECK(three_in_10ms.due(waiting.line) == -5ms);
+    CHECK_FALSE(three_in_10ms.reason(waiting.line, false, -6ms));
+    CHECK(three_in_10ms.reason(waiting.line, false, -5ms) == DispatchReason::timeout);
 }
 
 TEST_CASE("the arrival that fills the batch that is filling is seen, and the first", "[rules]") {
-    const auto seen = [](int n) {
-        return three_in_10ms.notify_after(Waiting(n).queue, false, true);
-    };
+    const auto seen = [](int n) { return three_in_10ms.notify_after(n, false, true); };
     CHECK(seen(0) == 1);
     CHECK(seen(1) == 2);
     CHECK(seen(2) == 1);
@@ -110,26 +108,26 @@ TEST_CASE("the arrival that fills the batch that is filling is seen, and the fir
     CHECK(seen(7) == 2);
     Rules one = three_in_10ms;
     one.max_batch_size = 1;
-    CHECK(one.notify_after(Waiting(5).queue, false, true) == 1);
+    CHECK(one.notify_after(5, false, true) == 1);
 }
 
 TEST_CASE("while no slot is free no arrival is seen but those that do not fit", "[rules]") {
     Rules rules = three_in_10ms;
     CHECK_FALSE(rules.limited());
-    CHECK(rules.notify_after(Waiting(2).queue, false, false) == 0);
+    CHECK(rules.notify_after(2, false, false) == 0);
     rules.max_queue_size = 5;
     CHECK(rules.limited());
-    CHECK(rules.notify_after(Waiting(2).queue, false, false) == 4);
-    CHECK(rules.notify_after(Waiting(2).queue, false, true) == 1);
-    CHECK(rules.notify_after(Waiting(5).queue, false, false) == 1);
-    CHECK(rules.notify_after(Waiting(5).queue, false, true) == 1);
+    CHECK(rules.notify_after(2, false, false) == 4);
+    CHECK(rules.notify_after(2, false, true) == 1);
+    CHECK(rules.notify_after(5, false, false) == 1);
+    CHECK(rules.notify_after(5, false, true) == 1);
     rules.max_queue_size = 4;
-    CHECK(rules.notify_after(Waiting(3).queue, false, true) == 2);
+    CHECK(rules.notify_after(3, false, true) == 2);
 }
 
 TEST_CASE("once closed each arrival is seen", "[rules]") {
-    CHECK(three_in_10ms.notify_after(Waiting(0).queue, true, true) == 1);
-    CHECK(three_in_10ms.notify_after(Waiting(2).queue, true, false) == 1);
+    CHECK(three_in_10ms.notify_after(0, true, true) == 1);
+    CHECK(three_in_10ms.notify_after(2, true, false) == 1);
 }
 
 TEST_CASE("calls are accepted as far as they have room, or as a whole, and none once closed",
@@ -137,7 +135,7 @@ TEST_CASE("calls are accepted as far as they have room, or as a whole, and none 
     Rules rules = three_in_10ms;
     const Waiting waiting(2);
     const auto accepted = [&](std::size_t count, Accept accept, bool closed = false) {
-        return rules.admit(waiting.queue, closed, count, accept).accepted;
+        return rules.admit(waiting.line.size(), closed, count, accept).accepted;
     };
     CHECK(accepted(1000, Accept::all_or_none) == 1000);
     rules.max_queue_size = 5;
@@ -145,9 +143,9 @@ TEST_CASE("calls are accepted as far as they have room, or as a whole, and none 
     CHECK(accepted(4, Accept::all_or_none) == 0);
     CHECK(accepted(4, Accept::as_many_as_fit) == 3);
     CHECK(accepted(1, Accept::as_many_as_fit, true) == 0);
-    const auto admission = rules.admit(waiting.queue, false, 4, Accept::as_many_as_fit);
+    const auto admission = rules.admit(waiting.line.size(), false, 4, Accept::as_many_as_fit);
     CHECK(admission.waiting == 5);
     CHECK(admission.max_queue_size == 5);
     CHECK_FALSE(admission.closed);
-    CHECK(rules.admit(waiting.queue, true, 1, Accept::all_or_none).closed);
+    CHECK(rules.admit(waiting.line.size(), true, 1, Accept::all_or_none).closed);
 }

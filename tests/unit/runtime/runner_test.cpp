@@ -191,7 +191,7 @@ TEST_CASE("a batch whose items find no room fails, and leaves nothing to call th
     Log log;
     Keeping runner(log);
     const auto batch = runner.make_batch();
-    batch->size = std::numeric_limits<std::size_t>::max();
+    batch->items = std::numeric_limits<std::size_t>::max();
     batching::detail::Runner::Failures failures;
     CHECK_FALSE(runner.load(*batch, failures));
     CHECK(batch->error != nullptr);

@@ -251,7 +251,7 @@ TEST_CASE("a queue that is nearly full takes the first items, and refuses the ot
     CHECK(second.values() == Values{4, 6, 8, {}, {}});
     CHECK(second.replies()[3].failed_with(errc::overloaded));
     CHECK(second.replies()[4].sentence() ==
-          "the queue is full: 2 items do not fit, 4 of at most 4 are waiting");
+          "the queue is full: 2 items do not fit, 4 of at most 4 wait");
     CHECK(batches.seen == std::vector<std::vector<int>>{{1, 2, 3, 4}});
     CHECK(batcher.stats().waiting == 0);
 }
@@ -266,7 +266,7 @@ TEST_CASE("one item that does not fit is told so with the figures of one", "[fan
     each.submit({1, 2, 3});
     settle(context);
     CHECK(each.values() == Values{2, 4, {}});
-    CHECK(each.replies()[2].sentence() == "the queue is full: 2 of at most 2 items are waiting");
+    CHECK(each.replies()[2].sentence() == "the queue is full: 2 of at most 2 items wait");
 }
 
 TEST_CASE("a closed Batcher refuses each item", "[fan_in]") {
@@ -308,8 +308,7 @@ TEST_CASE(
     REQUIRE(too_many.replies().size() == 2);
     for (const auto& reply : too_many.replies()) {
         CHECK(reply.failed_with(errc::overloaded));
-        CHECK(reply.sentence() ==
-              "the queue is full: 2 items do not fit, 2 of at most 3 are waiting");
+        CHECK(reply.sentence() == "the queue is full: 2 items do not fit, 2 of at most 3 wait");
     }
     CHECK(batcher.stats().waiting == 2);
     CHECK(batcher.stats().rejected == 2);

@@ -43,7 +43,8 @@ struct Batch {
 
     std::atomic<BatchPhase> phase{BatchPhase::idle};
     CallList calls;            // in the order of service, until they are grouped
-    std::size_t size = 0;      // calls still in it
+    CallList sharers;          // until it has run: calls that share the place of one of those
+    std::size_t size = 0;      // calls still in it, in both lists
     std::exception_ptr error;  // what they all fail with, if they do
 
     std::size_t slot = 0;
@@ -52,8 +53,12 @@ struct Batch {
     bool mixed = false;  // not all of its calls have the same completion executor
     std::atomic<bool> stop_requested{false};  // nobody waits for it any more
     Time started{};
+    std::size_t items = 0;  // when it was formed
     std::size_t weight = 0;
     Time deadline = Time::max();  // the earliest of its calls
+    Line* line = nullptr;         // of the key that its calls have
+    bool has_terms = false;       // some of its calls have
+    bool shared = false;          // some of its items may be more than one caller's
 
     // Of the engine:
     std::list<Group> groups;                // used again

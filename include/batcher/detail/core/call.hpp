@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <batcher/priority.hpp>
 #include <cassert>
 #include <chrono>
 #include <cstddef>
@@ -66,8 +67,12 @@ public:
     CompletionExecutor* resumes_on = nullptr;  // its caller; null: the Batcher's own
     Time queued_at;
 
-    // From running on: its batch, and its place in what the batch function is given.
-    Batch* batch;
+    // From running on its batch, and its place in what the batch function is given (index). Before that, of one that has
+    // terms, the weight of its item.
+    union {
+        Batch* batch;
+        std::size_t weight;
+    };
 
     // Its owner may look without the lock, and is free to destroy it once it is done.
     CallState state() const noexcept { return state_.load(std::memory_order_acquire); }
@@ -96,6 +101,12 @@ protected:
     bool executor_chosen_ = false;  // of a caller in a frame: its coroutine is not asked for one
 
 public:
+    bool plain = true;  // it has no terms (terms.hpp), and what follows is not set:
+    Priority priority : 2;
+    Priority lane : 2;  // in which it waits: the highest priority of those who share its place
+    bool in_place : 1;  // it has a place that equal items share
+    bool
+        shares : 1;  // on its way back from a batch that is shared: others get a copy of its result
     std::uint32_t index;
 };
 
@@ -167,6 +178,16 @@ public:
         if (other.empty()) return;
         append(other.end_.next, other.end_.prev);
         other.reset();
+    }
+
+    // Behind `place`, a call of this list, or at the front if that is null.
+    void insert_after(Call* place, Call& call) noexcept {
+        Link& before = place == nullptr ? end_ : static_cast<Link&>(*place);
+        Link& link = call;
+        link.prev = &before;
+        link.next = before.next;
+        before.next->prev = &link;
+        before.next = &link;
     }
 
     // Appends a chain that leads by `next` from the newest to the oldest, oldest first, and returns how

@@ -13,6 +13,9 @@
 
 #include <algorithm>
 #include <batcher/detail/core/batch.hpp>
+#include <batcher/detail/core/estimate.hpp>
+#include <batcher/detail/core/heap.hpp>
+#include <batcher/detail/core/outbox.hpp>
 #include <batcher/detail/core/pool.hpp>
 #include <batcher/detail/core/queue.hpp>
 #include <batcher/detail/core/recorder.hpp>
@@ -26,28 +29,35 @@
 
 namespace batching::detail {
 
-struct Actions {
-    BatchQueue start;       // to be formed on the executor, in this order
-    BatchQueue completed;   // their calls are to be handed back
-    Batch* stop = nullptr;  // nobody waits for them any more; linked by next_to_stop
-};
-
 class Machine {
 public:
     Machine(const Rules& rules, BatchFactory& factory)
-        : rules_(rules), slots_(rules.max_concurrent_batches), pool_(factory) {}
+        : rules_(rules),
+          queue_(rules_),
+          slots_(rules.max_concurrent_batches),
+          estimate_(rules.max_concurrent_batches),
+          pool_(factory),
+          outbox_(pool_),
+          recorder_(rules.weighs) {}
 
     // ---- callers ----------------------------------------------------------------------------------------
 
-    // Asks for room for calls that are about to arrive. Those that are not accepted count as rejected.
+    // Asks for room for plain calls that are about to arrive. Those that are not accepted count as rejected.
     Admission admit(std::size_t count, Accept accept) noexcept {
-        const Admission admission = rules_.admit(queue_, closed_, count, accept);
+        const Admission admission = rules_.admit(queue_.size(), closed_, count, accept);
         recorder_.rejected(count - admission.accepted);
         return admission;
     }
+    // Asks for room for calls with terms, those of the first of them and the weight of all. Null: they may arrive, and
+    // have displaced others if need be. Otherwise they count as rejected.
+    std::exception_ptr admit(const ItemCall& first, std::size_t count, std::size_t weight,
+                             Time now) noexcept;
 
-    // Calls wait: a chain that leads by `next` from the newest to the oldest, or null.
-    void arrived(Link* newest) noexcept { recorder_.accepted(queue_.push(newest)); }
+    // Plain calls wait: a chain that leads by `next` from the newest to the oldest, or null.
+    void arrived(Link* newest) noexcept { recorder_.accepted(queue_.main().push(newest)); }
+    // The same for calls that have terms.
+    void arrived_with_terms(Link* newest) noexcept;
+    void arrived_with_terms(ItemCall& call) noexcept;
 
     // The owner of a call destroys it: nothing here refers to it afterwards. Precondition: its batch, if it
     // has one, is not loading.
@@ -59,56 +69,60 @@ public:
     // A call fails alone, if it waits or runs. False if its end is decided already.
     bool cancelled(Call& call, const std::exception_ptr& error) noexcept {
         if (!let_go(call)) return false;
-        complete(call, error);
+        outbox_.complete(call, error);
         return true;
     }
 
-    // Whether the deadline of a call has passed that waits, or that runs and whose batch has younger ones: a
-    // batch that has none is for who runs it to end.
+    // Whether the deadline of a call has passed. (Of those that the timeout of a handle gives to all calls: of one that
+    // waits, or whose batch has younger ones. A batch that has none is for who runs it to end.)
     bool any_late(Time now) const noexcept {
-        return late_at_ <= now || (!queue_.empty() && rules_.deadline(queue_.front()) <= now);
+        return late_at_ <= now || (!deadlines_.empty() && deadlines_.top().at <= now) ||
+               (rules_.timeout != Rules::never && !queue_.empty() &&
+                rules_.deadline(queue_.main().oldest()) <= now);
     }
-    // Those calls fail.
+    bool has_deadlines() const noexcept { return !deadlines_.empty(); }
+    // Those calls fail; with `error`, if the timeout is the handle's.
     void expire(Time now, const std::exception_ptr& error) noexcept;
 
-    // The same for one whose item could not be moved into its batch.
-    void not_loaded(Call& call, const std::exception_ptr& error) noexcept {
-        CallList::unlink(call);
-        --call.batch->size;
-        recorder_.left_running();
-        recorder_.failed();
-        complete(call, error);
-    }
+    // Calls whose items could not be moved into their batch fail with the errors beside them.
+    template <class Failures>
+    void not_loaded(Batch& batch, const Failures& failures) noexcept;
 
     // A call that was not accepted.
-    void refused(Call& call, const std::exception_ptr& error) noexcept { complete(call, error); }
+    void refused(Call& call, const std::exception_ptr& error) noexcept {
+        if (!call.plain) release_shared(terms_of(call));
+        outbox_.complete(call, error);
+    }
+    // The same, of one for which no room was asked.
+    void rejected(Call& call, const std::exception_ptr& error) noexcept {
+        recorder_.rejected(1);
+        refused(call, error);
+    }
+    std::exception_ptr refusal(const Admission& admission, std::size_t count) const noexcept;
 
-    void flush() noexcept { queue_.flush(); }
-    void close() noexcept { closed_ = true; }
+    void flush() noexcept {
+        queue_.main().flush();
+        each_line([](Line& line) { line.flush(); });
+    }
+    void close() noexcept {
+        closed_ = true;
+        each_line([](Line&) {});
+    }
     bool closed() const noexcept { return closed_; }
 
     // All that wait fail.
     void cancel(const std::exception_ptr& error) noexcept {
-        if (queue_.empty()) return;
-        Batch& batch = completed_batch(error);
-        recorder_.cancelled(queue_.size());
-        queue_.for_each([&](Call& call) { join(call, batch); });
-        queue_.take_all(batch.calls);
+        queue_.for_each([&](Call& call) { cancelled(call, error); });
     }
 
     // `call`, which has no item, is handed back when nothing waits or runs.
     void drain(Call& call) noexcept {
-        closed_ = true;
+        close();
         call.state(CallState::completed);
         call.batch = nullptr;
         drains_.push_back(call);
     }
-    bool drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
-        if (call.state() != CallState::completed || call.batch != nullptr) return false;
-        CallList::unlink(call);
-        complete(call, error);
-        return true;
-    }
+    bool drain_cancelled(Call& call, const std::exception_ptr& error) noexcept;
 
     // ---- batches ----------------------------------------------------------------------------------------
 
@@ -116,12 +130,19 @@ public:
     // none that may leave any more; its slot is free again then.
     bool ready(Batch& batch, Time now) noexcept;
 
-    // The batch function has returned, for `failed` of the calls in the batch with an error.
+    // The batch function has returned: whoever shares a place gets what its leader gets.
+    void returned(Batch& batch) noexcept {
+        if (batch.shared) gather(batch);
+    }
+    // The same, for `failed` of the calls in the batch with an error.
     void completed(Batch& batch, std::size_t failed, Time now) noexcept {
         slots_.give_back(batch.slot);
         recorder_.completed(batch, failed, now);
+        if (judged(batch)) estimate_.completed(batch.items, now - batch.started);
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
         batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
+        if (batch.has_terms) [[unlikely]]
+            end_terms(batch);
     }
 
     // Nobody needs the batch any more. Its error is null again.
@@ -132,20 +153,7 @@ public:
     // The calls of whose completion executor `gone` is true leave for `orphans`, whether they wait or run.
     // Precondition: no batch is loading.
     template <class Gone>
-    void abandon(Gone gone, CallList& orphans) noexcept {
-        const auto leave = [&](Call& call) {
-            if (!gone(call.resumes_on) || !let_go(call)) return;
-            call.state(CallState::completed);
-            orphans.push_back(call);
-        };
-        queue_.for_each(leave);
-        drains_.for_each([&](Call& call) {
-            if (!gone(call.resumes_on)) return;
-            CallList::unlink(call);
-            orphans.push_back(call);
-        });
-        for_each_batch([&](Batch& batch) { batch.calls.for_each(leave); });
-    }
+    void abandon(Gone gone, CallList& orphans) noexcept;
 
     // ---- replicas ---------------------------------------------------------------------------------------
 
@@ -155,7 +163,6 @@ public:
     }
 
     const Rules& rules() const noexcept { return rules_; }
-
     template <class Visit>
     void for_each_batch(Visit visit) {
         pool_.for_each(visit);
@@ -167,7 +174,7 @@ public:
     // were taken as completed are on their way.
     Outlook decide(Time now, bool results_sent) noexcept;
 
-    Actions take_actions() noexcept { return std::exchange(actions_, Actions()); }
+    Actions take_actions() noexcept { return outbox_.take(); }
 
     // The same until decide() has been called again: as Outlook::notify_after.
     std::size_t notify_after_meanwhile() const noexcept {
@@ -179,7 +186,7 @@ public:
 
     Stats stats() const noexcept {
         Stats stats = recorder_.stats();
-        stats.waiting = queue_.size();
+        stats.waiting = queue_.size() + sharing_;
         return stats;
     }
 
@@ -188,8 +195,10 @@ private:
     bool may_start(Time now) const noexcept {
         const std::size_t needed = slots_.needed();
         if (needed == 0 || queue_.size() < needed) return false;
-        if (starting_ > 0) return queue_.size() / most_in_batch() > starting_;
-        return rules_.reason(queue_, closed_, now).has_value();
+        if (rules_.keyed) return queue_.lines().batches() > starting_;
+        if (starting_ == 0) return reason(queue_.main(), now).has_value();
+        return queue_.size() / most_in_batch() > starting_ ||
+               rules_.full_batches(queue_.main()) > starting_;
     }
 
     std::size_t most_in_batch() const noexcept {
@@ -202,10 +211,56 @@ private:
         batch.slot = slots_.take();
         batch.phase.store(BatchPhase::starting, std::memory_order_relaxed);
         ++starting_;
-        actions_.start.push(batch);
+        outbox_.start(batch);
     }
 
-    void fill(Batch& batch, Time now) noexcept;
+    // The line that the next batch is formed from, if one may leave.
+    Line* next_line(Time now) noexcept;
+    std::optional<DispatchReason> reason(const Line& line, Time now) const noexcept {
+        if (const auto reason = rules_.reason(line, closed_, now)) return reason;
+        if (line.only_plain_calls() || leave_by(line) > now) return std::nullopt;
+        return DispatchReason::timeout;
+    }
+    // When a batch of a line leaves at the latest, given a slot. Precondition: it is not empty.
+    Time due(const Line& line) const noexcept {
+        const Time due = rules_.due(line);
+        return line.only_plain_calls() ? due : std::min(due, leave_by(line));
+    }
+    Time leave_by(const Line& line) const noexcept;
+
+    // Takes the calls that go together. None if none of them can be in time.
+    void form(Batch& batch, Line& line, Time now) noexcept;
+    void fill(Batch& batch, Line& line, Time now) noexcept;
+    void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
+    void take(Batch& batch, Call& call, Time now) noexcept;
+
+    // ---- calls with terms -------------------------------------------------------------------------------
+
+    // True: it shares the place of another, or leads now.
+    bool share(ItemCall& call, Place& place) noexcept;
+    // The leader waits in the class of its place.
+    void put_in_class(Place& place) noexcept;
+    void leave_queue(ItemCall& call) noexcept;
+    void end_terms(ItemCall& call) noexcept;
+    static void release_shared(ItemCall& call) noexcept;
+    void end_terms(Batch& batch) noexcept;
+    void gather(Batch& batch) noexcept;
+    void make_room(std::size_t count, std::size_t weight) noexcept;
+    // All that wait for the place of a call, and it itself, fail.
+    template <class Record>
+    void fail_place(Call& call, const std::exception_ptr& error, Record record) noexcept;
+
+    // Whether its run time says something of others. That a queue is full can be told from fewer.
+    bool judged(const Batch& batch) const noexcept;
+
+    // When there may be room in a queue that is full, if that is known.
+    std::optional<Time> room_in() const noexcept;
+
+    void changed(Line* line) noexcept;
+    // Lines may have become due.
+    void pass_time(Time now) noexcept;
+    template <class Change>
+    void each_line(Change change) noexcept;
 
     // The oldest call of a batch may have to be looked for before its batch ends.
     void note_deadlines(const Batch& batch) noexcept;
@@ -221,36 +276,6 @@ private:
         return true;
     }
 
-    void request_stop(Batch& batch) noexcept {
-        if (batch.stop_requested.exchange(true, std::memory_order_relaxed)) return;
-        batch.users.fetch_add(1, std::memory_order_relaxed);
-        batch.next_to_stop = std::exchange(actions_.stop, &batch);
-    }
-
-    // A batch without a run, for calls that fail with `error`, or end without.
-    Batch& completed_batch(const std::exception_ptr& error) noexcept {
-        Batch* const last = actions_.completed.last();
-        if (last != nullptr && last->error == error) return *last;
-        Batch& batch = pool_.take();
-        batch.error = error;
-        batch.mixed = true;
-        batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
-        actions_.completed.push(batch);
-        return batch;
-    }
-
-    void complete(Call& call, const std::exception_ptr& error) noexcept {
-        Batch& batch = completed_batch(error);
-        join(call, batch);
-        batch.calls.push_back(call);
-    }
-
-    static void join(Call& call, Batch& batch) noexcept {
-        call.state(CallState::completed);
-        call.batch = &batch;
-        call.index = 0;
-    }
-
     const Rules rules_;
 
     Queue queue_;
@@ -258,12 +283,15 @@ private:
     bool closed_ = false;
 
     Slots slots_;
+    Estimate estimate_;
+    bool judges_ = false;                        // there are deadlines
+    Heap<Deadline, EarlierDeadline> deadlines_;  // of calls that wait or run
+    std::size_t sharing_ = 0;                    // calls that wait for the place of another
     Time late_at_ = Rules::never;  // when to look for calls in batches whose deadlines have passed
     std::size_t starting_ = 0;     // batches that have a slot, and are not formed yet
     std::uint64_t formed_ = 0;     // batches so far
     Pool pool_;
-
-    Actions actions_;
+    Outbox outbox_;
     Recorder recorder_;
 };
 

@@ -1,95 +1,140 @@
-// The longer functions of Machine.
+// The longer functions of Machine: what is late, how a batch is formed, and what follows.
 #pragma once
 
 #include <algorithm>
 #include <batcher/detail/core/machine.hpp>
+#include <batcher/detail/core/sentences.hpp>
 #include <cstdint>
 
 namespace batching::detail {
 
 inline void Machine::expire(Time now, const std::exception_ptr& error) noexcept {
-    const auto fail_first = [&](auto& calls) {
-        while (!calls.empty() && rules_.deadline(calls.front()) <= now) {
-            Call& call = calls.front();
-            take_out(call);
-            recorder_.expired();
-            complete(call, error);
-        }
+    std::exception_ptr waited;
+    std::exception_ptr ran;
+    while (!deadlines_.empty() && deadlines_.top().at <= now) {
+        ItemCall& call = *deadlines_.top().call;
+        std::exception_ptr& late = call.state() == CallState::running ? ran : waited;
+        if (!late) late = too_late(&late == &ran, queue_.size());
+        take_out(call);
+        recorder_.expired();
+        outbox_.complete(call, late);
+    }
+    if (rules_.timeout == Rules::never) return;
+    const auto fail_late = [&](Call& call) {
+        if (rules_.deadline(call) > now) return;
+        take_out(call);
+        recorder_.expired();
+        outbox_.complete(call, error);
     };
-    fail_first(queue_);
+    while (!queue_.empty() && rules_.deadline(queue_.main().oldest()) <= now) {
+        fail_late(queue_.main().oldest());
+    }
     late_at_ = Rules::never;
     for_each_batch([&](Batch& batch) {
-        if (batch.phase == BatchPhase::running) fail_first(batch.calls);
+        if (batch.phase == BatchPhase::running) batch.calls.for_each(fail_late);
         note_deadlines(batch);
     });
 }
 
 inline bool Machine::ready(Batch& batch, Time now) noexcept {
     --starting_;
-    const auto reason = rules_.reason(queue_, closed_, now);
-    if (!reason) {
+    Line* const line = next_line(now);
+    batch.number = formed_ + 1;
+    if (line != nullptr) form(batch, *line, now);
+    if (batch.items == 0) {
         slots_.give_back(batch.slot);
         return false;
     }
-    batch.number = ++formed_;
-    batch.reason = *reason;
-    batch.started = now;
-    fill(batch, now);
+    ++formed_;
     recorder_.formed(batch);
     batch.phase.store(BatchPhase::loading, std::memory_order_relaxed);
     note_deadlines(batch);
     return true;
 }
 
-inline Outlook Machine::decide(Time now, bool results_sent) noexcept {
+[[gnu::always_inline]] inline Outlook Machine::decide(Time now, bool results_sent) noexcept {
+    if (rules_.keyed) pass_time(now);
     while (may_start(now)) start();
     if (idle() && results_sent && !drains_.empty()) {
-        Batch& batch = completed_batch(nullptr);
-        drains_.for_each([&](Call& call) { join(call, batch); });
+        Batch& batch = outbox_.completed_batch(nullptr);
+        drains_.for_each([&](Call& call) { Outbox::join(call, batch); });
         batch.calls.splice(drains_);
     }
     Outlook outlook;
     const std::size_t needed = slots_.needed();
-    outlook.notify_after = rules_.notify_after(queue_, closed_, needed);
+    outlook.notify_after = rules_.notify_after(queue_.size(), closed_, needed);
     if (needed != 0 && queue_.size() >= needed && starting_ == 0) {
-        outlook.wake_at = rules_.due(queue_);
+        outlook.wake_at = rules_.keyed ? queue_.lines().due() : due(queue_.main());
     }
     if (idle()) late_at_ = Rules::never;
-    if (late_at_ < outlook.wake_at.value_or(Rules::never)) outlook.wake_at = late_at_;
+    const Time late_at = deadlines_.empty() ? late_at_ : std::min(late_at_, deadlines_.top().at);
+    if (late_at < outlook.wake_at.value_or(Rules::never)) outlook.wake_at = late_at;
     return outlook;
 }
 
-inline void Machine::fill(Batch& batch, Time now) noexcept {
+inline std::exception_ptr Machine::refusal(const Admission& admission,
+                                           std::size_t count) const noexcept {
+    if (admission.closed) return closed_error();
+    return queue_full(count, admission.waiting, admission.max_queue_size, room_in());
+}
+
+inline Line* Machine::next_line(Time now) noexcept {
+    if (!rules_.keyed) return reason(queue_.main(), now) ? &queue_.main() : nullptr;
+    pass_time(now);
+    return queue_.lines().turn();
+}
+
+inline void Machine::form(Batch& batch, Line& line, Time now) noexcept {
+    batch.reason = reason(line, now).value_or(DispatchReason::timeout);
+    batch.started = now;
+    if (line.only_plain_calls()) {
+        fill(batch, line, now);
+    } else {
+        fill_by_terms(batch, line, now);
+    }
+}
+
+inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
     WaitTimes waited(recorder_, now);
     std::uint32_t size = 0;
     bool mixed = false;
-    const CompletionExecutor* const executor = queue_.front().resumes_on;
-    queue_.take(most_in_batch(), batch.calls, [&](Call& call) {
+    const CompletionExecutor* const executor = line.lane(Priority::normal).front().resumes_on;
+    line.take(most_in_batch(), batch.calls, [&](Call& call) {
         waited.note(call.queued_at);
         mixed |= call.resumes_on != executor;
         call.state(CallState::running);
         call.batch = &batch;
         call.index = size++;
     });
-    batch.size = size;
-    batch.weight = size;
-    batch.deadline = Rules::never;
+    batch.items = batch.size = batch.weight = size;
     batch.mixed = mixed;
+}
+
+inline bool Machine::drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
+    if (call.state() != CallState::completed || call.batch != nullptr) return false;
+    CallList::unlink(call);
+    outbox_.complete(call, error);
+    return true;
 }
 
 inline bool Machine::take_out(Call& call) noexcept {
     switch (call.state()) {
         case CallState::queued:
-            queue_.erase(call);
+            if (call.plain) {
+                queue_.erase(call);
+            } else {
+                leave_queue(terms_of(call));
+            }
             break;
         case CallState::running:
             CallList::unlink(call);
             recorder_.left_running();
-            if (--call.batch->size == 0) request_stop(*call.batch);
+            if (--call.batch->size == 0) outbox_.request_stop(*call.batch);
             break;
         default:
             return false;
     }
+    if (!call.plain) end_terms(terms_of(call));
     return true;
 }
 
@@ -102,4 +147,53 @@ inline void Machine::note_deadlines(const Batch& batch) noexcept {
     late_at_ = std::min(late_at_, rules_.deadline(oldest));
 }
 
+template <class Gone>
+void Machine::abandon(Gone gone, CallList& orphans) noexcept {
+    const auto leave = [&](Call& call) {
+        if (!gone(call.resumes_on) || !let_go(call)) return;
+        call.state(CallState::completed);
+        orphans.push_back(call);
+    };
+    queue_.for_each(leave);
+    drains_.for_each([&](Call& call) {
+        if (!gone(call.resumes_on)) return;
+        CallList::unlink(call);
+        orphans.push_back(call);
+    });
+    for_each_batch([&](Batch& batch) {
+        batch.calls.for_each(leave);
+        batch.sharers.for_each(leave);
+    });
+}
+
+template <class Failures>
+void Machine::not_loaded(Batch& batch, const Failures& failures) noexcept {
+    const auto fail = [&](Call& call, const std::exception_ptr& error) {
+        CallList::unlink(call);
+        --batch.size;
+        recorder_.left_running();
+        recorder_.failed();
+        if (!call.plain) end_terms(terms_of(call));
+        outbox_.complete(call, error);
+    };
+    // The places of those behind one that failed have moved up; whoever shares one goes along.
+    batch.sharers.for_each([&](Call& call) {
+        std::uint32_t before = 0;
+        for (const auto& [failed, error] : failures) {
+            if (failed->index == call.index) return fail(call, error);
+            before += failed->index < call.index ? 1U : 0U;
+        }
+        call.index -= before;
+    });
+    for (const auto& [call, error] : failures) {
+        if (Place* const place = place_of(*call)) place->batch = nullptr;
+        fail(*call, error);
+    }
+    batch.calls.for_each([](Call& call) {
+        if (Place* const place = place_of(call)) place->index = call.index;
+    });
+}
+
 }  // namespace batching::detail
+
+#include <batcher/detail/core/machine_terms.hpp>

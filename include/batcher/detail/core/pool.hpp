@@ -38,7 +38,10 @@ public:
     void give_back(Batch& batch) noexcept {
         batch.phase.store(BatchPhase::idle, std::memory_order_relaxed);
         batch.stop_requested.store(false, std::memory_order_relaxed);
-        batch.size = 0;
+        batch.size = batch.items = batch.weight = 0;
+        batch.deadline = Time::max();
+        batch.line = nullptr;
+        batch.has_terms = batch.shared = false;
         batch.mixed = false;
         batch.group_count = 0;
         batch.next = std::exchange(idle_, &batch);

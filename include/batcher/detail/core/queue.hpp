@@ -1,80 +1,125 @@
-// Queue: the calls that wait, and the order in which they are served. In order of arrival.
-//
-// Other orders (priorities, weights, keys) are other queues with these operations.
+// Queue: the calls that wait. In one line, or with keys in a line for each.
 #pragma once
 
-#include <algorithm>
-#include <batcher/detail/core/call.hpp>
+#include <array>
+#include <batcher/detail/core/line.hpp>
+#include <batcher/detail/core/lines.hpp>
+#include <batcher/detail/core/place.hpp>
+#include <batcher/detail/core/rules.hpp>
 #include <cstddef>
 
 namespace batching::detail {
 
 class Queue {
 public:
-    std::size_t size() const noexcept { return size_; }
-    bool empty() const noexcept { return size_ == 0; }
+    explicit Queue(const Rules& rules) noexcept : lines_(rules) {}
 
-    // Behind those that came before: a chain that leads by `next` from the newest to the oldest. Returns
-    // how many those were. O(n).
-    std::size_t push(Link* newest) noexcept {
-        if (newest == nullptr) return 0;
-        const std::size_t count = calls_.append_reversed(newest);
-        size_ += count;
-        return count;
+    std::size_t size() const noexcept { return main_.size() + in_lines_; }
+    bool empty() const noexcept { return size() == 0; }
+    // Of the calls that have terms.
+    std::size_t weight() const noexcept {
+        return with_terms_[0].weight + with_terms_[1].weight + with_terms_[2].weight;
     }
 
-    // It leaves; those behind it move up. O(1).
+    // The one line where there are no keys.
+    Line& main() noexcept { return main_; }
+    const Line& main() const noexcept { return main_; }
+    Lines& lines() noexcept { return lines_; }
+    const Lines& lines() const noexcept { return lines_; }
+
+    // Lines are told of changes by whoever makes them: Lines::changed().
+    void push(ItemCall& call) noexcept {
+        line_or_main(call).push(call);
+        Class& with_terms = class_of(call);
+        ++with_terms.calls;
+        with_terms.weight += call.weight;
+        if (line_of(call) != nullptr) ++in_lines_;
+    }
     void erase(Call& call) noexcept {
-        if (&call == last_flushed_) last_flushed_ = calls_.before(call);
-        CallList::unlink(call);
-        --size_;
+        line_or_main(call).erase(call);
+        if (call.plain) return;
+        Class& with_terms = class_of(call);
+        --with_terms.calls;
+        with_terms.weight -= call.weight;
+        if (line_of(call) != nullptr) --in_lines_;
+    }
+    void move(ItemCall& call, Priority to) noexcept {
+        Class& from = class_of(call);
+        --from.calls;
+        from.weight -= call.weight;
+        line_or_main(call).move(call, to);
+        ++class_of(call).calls;
+        class_of(call).weight += call.weight;
+    }
+    // `by` waits instead of a call, in its place.
+    void replace(ItemCall& call, ItemCall& by) noexcept {
+        line_or_main(call).replace(call, by);
+        class_of(by).weight += by.weight - call.weight;
     }
 
-    // Moves the next calls, at most `limit`, to the end of `to`, and calls `visit` with each. Precondition:
-    // there are some, and `limit` is not 0. O(n).
-    template <class Visit>
-    void take(std::size_t limit, CallList& to, Visit visit) {
-        std::size_t left = std::min(limit, size_);
-        size_ -= left;
-        Call* const last_flushed = last_flushed_;
-        Call& first = calls_.front();
-        Call* call = &first;
-        for (;;) {
-            visit(*call);
-            if (call == last_flushed) last_flushed_ = nullptr;
-            if (--left == 0) break;
-            call = &CallList::next(*call);
-        }
-        to.splice(first, *call);
-    }
-
-    // All of them leave. O(1).
-    void take_all(CallList& to) noexcept {
-        to.splice(calls_);
-        size_ = 0;
-        last_flushed_ = nullptr;
-    }
-
-    // Calls `visit` with each call; it may erase that call.
+    // Calls `visit` with each call, and with those that share its place before; it may erase that call.
     template <class Visit>
     void for_each(Visit visit) {
-        calls_.for_each(visit);
+        const auto visit_place = [&](Call& call) {
+            if (Place* const place = place_of(call)) place->sharers.for_each(visit);
+            visit(call);
+        };
+        main_.for_each(visit_place);
+        lines_.for_each([&](Line& line) {
+            line.refer();  // it goes with its last call
+            line.for_each(visit_place);
+            line.release();
+        });
     }
 
-    // Those that wait now may leave in a batch that is not full.
-    void flush() noexcept {
-        if (!empty()) last_flushed_ = &calls_.back();
+    // What there is of classes below this one, in calls and in weight.
+    struct Class {
+        std::size_t calls = 0;
+        std::size_t weight = 0;
+    };
+    Class below(Priority priority) const noexcept {
+        Class below;
+        for (std::size_t i = 0; i < static_cast<std::size_t>(priority); ++i) {
+            below.calls += with_terms_[i].calls;
+            below.weight += with_terms_[i].weight;
+        }
+        if (priority == Priority::high) below.calls += plain_calls();
+        return below;
     }
-    // Whether the next call may.
-    bool flushed() const noexcept { return last_flushed_ != nullptr; }
 
-    // The one that is served next, which has waited longest. Precondition: there is one.
-    Call& front() const noexcept { return calls_.front(); }
+    // The newest call of the lowest class. Precondition: there is one. O(keys).
+    Call& newest_of_lowest() noexcept {
+        for (const Priority lowest : {Priority::low, Priority::normal, Priority::high}) {
+            Call* newest = nullptr;
+            const auto look = [&](const Line& line) {
+                const Lane& lane = line.lane(lowest);
+                if (lane.empty()) return;
+                if (newest == nullptr || lane.back().queued_at > newest->queued_at)
+                    newest = &lane.back();
+            };
+            look(main_);
+            lines_.for_each(look);
+            if (newest != nullptr) return *newest;
+        }
+        BATCHER_UNREACHABLE();
+    }
 
 private:
-    CallList calls_;
-    std::size_t size_ = 0;
-    Call* last_flushed_ = nullptr;  // it and those before it may leave in a batch that is not full
+    Line& line_or_main(const Call& call) noexcept {
+        Line* const line = line_of(call);
+        return line == nullptr ? main_ : *line;
+    }
+    Class& class_of(const Call& call) noexcept {
+        return with_terms_[static_cast<std::size_t>(call.lane)];
+    }
+    std::size_t plain_calls() const noexcept {
+        return size() - with_terms_[0].calls - with_terms_[1].calls - with_terms_[2].calls;
+    }
+
+    Line main_;
+    Lines lines_;
+    std::size_t in_lines_ = 0;
+    std::array<Class, 3> with_terms_;
 };
 
 }  // namespace batching::detail

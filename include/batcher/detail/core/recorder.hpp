@@ -2,6 +2,7 @@
 #pragma once
 
 #include <batcher/detail/core/batch.hpp>
+#include <batcher/priority.hpp>
 #include <batcher/stats.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -10,12 +11,21 @@ namespace batching::detail {
 
 class Recorder {
 public:
+    explicit Recorder(bool weighs = false) noexcept : weighs_(weighs) {}
+
     const Stats& stats() const noexcept { return stats_; }
 
     void accepted(std::size_t calls) noexcept { stats_.submitted += calls; }
     void rejected(std::size_t calls) noexcept { stats_.rejected += calls; }
     void cancelled(std::size_t calls = 1) noexcept { stats_.cancelled += calls; }
     void expired() noexcept { ++stats_.expired; }
+    // One that had been accepted, and is not any more.
+    void displaced() noexcept {
+        --stats_.submitted;
+        ++stats_.rejected;
+    }
+    void deduplicated() noexcept { ++stats_.deduplicated; }
+    void joined_running() noexcept { ++stats_.running; }
     void failed(std::size_t calls = 1) noexcept { stats_.failed += calls; }
 
     void formed(const Batch& batch) noexcept {
@@ -30,11 +40,18 @@ public:
                 ++stats_.batches_flushed;
                 break;
         }
-        stats_.batch_size.record(batch.size);
+        stats_.batch_size.record(batch.items);
+        if (weighs_) stats_.batch_weight.record(batch.weight);
         stats_.running += batch.size;
     }
     void left_running(std::size_t calls = 1) noexcept { stats_.running -= calls; }
     void waited(Time time, std::size_t calls) noexcept { stats_.wait_time.record(time, calls); }
+    // The same for one call that has terms, also by its class.
+    void waited(Time time, Priority priority) noexcept {
+        record(stats_.wait_time, time);
+        if (priority == Priority::high) record(stats_.wait_time_high, time);
+        if (priority == Priority::low) record(stats_.wait_time_low, time);
+    }
 
     // A batch has run: `failed` of the calls still in it get an error.
     void completed(const Batch& batch, std::size_t failed, Time now) noexcept {
@@ -45,6 +62,12 @@ public:
     }
 
 private:
+    // Where it is inlined for plain calls, it is so for them alone.
+    BATCHER_NOINLINE static void record(Distribution<Time>& times, Time time) noexcept {
+        times.record(time);
+    }
+
+    const bool weighs_;
     Stats stats_;
 };
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <batcher/detail/core/queue.hpp>
+#include <batcher/detail/core/line.hpp>
 #include <batcher/dispatch_reason.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -35,49 +35,79 @@ struct Rules {
     std::size_t max_concurrent_batches;
     std::size_t max_queue_size = no_limit;
     Time timeout = never;  // of every call, from when it was queued to its result
+    Time priority_aging = never;
+    // Of batchers that weigh their items, and of those that have keys:
+    std::size_t max_batch_weight = no_limit;
+    std::size_t max_queue_weight = no_limit;
+    std::size_t max_concurrent_batches_per_key = no_limit;
+    bool weighs = false;
+    bool keyed = false;
+    bool shared = false;        // equal items share a place,
+    bool join_running = false;  // also that of one that runs
 
-    Admission admit(const Queue& queue, bool closed, std::size_t count,
+    Admission admit(std::size_t waiting, bool closed, std::size_t count,
                     Accept accept) const noexcept {
-        const std::size_t room = closed ? 0 : max_queue_size - queue.size();
+        const std::size_t room = closed ? 0 : max_queue_size - std::min(max_queue_size, waiting);
         const std::size_t accepted = count <= room                   ? count
                                      : accept == Accept::all_or_none ? 0
                                                                      : room;
-        return {accepted, closed, queue.size() + accepted, max_queue_size};
+        return {accepted, closed, waiting + accepted, max_queue_size};
     }
 
     // Why a batch may leave now, given a slot; none: it may not.
-    std::optional<DispatchReason> reason(const Queue& queue, bool closed, Time now) const noexcept {
-        if (queue.empty()) return std::nullopt;
-        if (queue.size() >= max_batch_size) return DispatchReason::full;
-        if (closed || queue.flushed()) return DispatchReason::flushed;
-        if (due(queue) <= now) return DispatchReason::timeout;
+    std::optional<DispatchReason> reason(const Line& line, bool closed, Time now) const noexcept {
+        if (line.empty()) return std::nullopt;
+        if (is_full(line)) return DispatchReason::full;
+        if (closed || line.flushed()) return DispatchReason::flushed;
+        if (due(line) <= now) return DispatchReason::timeout;
         return std::nullopt;
     }
 
+    bool is_full(const Line& line) const noexcept {
+        return line.size() >= max_batch_size || (weighed() && line.weight() >= max_batch_weight);
+    }
+    std::size_t full_batches(const Line& line) const noexcept {
+        const std::size_t by_size = line.size() / max_batch_size;
+        return weighed() ? std::max(by_size, line.weight() / max_batch_weight) : by_size;
+    }
+
     // When the oldest call has waited long enough. Precondition: there is one.
-    Time due(const Queue& queue) const noexcept {
-        return after(queue.front().queued_at, batch_timeout);
+    Time due(const Line& line) const noexcept {
+        return after(line.oldest().queued_at, batch_timeout);
     }
 
     // When a call fails, if it has no result by then.
     Time deadline(const Call& call) const noexcept { return after(call.queued_at, timeout); }
 
+    // Those that were queued then, or before, count as of the highest class.
+    Time aged(Time now) const noexcept {
+        return priority_aging == never ? Time::min() : now - priority_aging;
+    }
+
     // The arrival that has to be seen: with it the next batch has the calls that it needs to start (0: no slot
     // is free, and one that is freed asks again), or is full; or it may not be accepted; or all is closed.
-    std::size_t notify_after(const Queue& queue, bool closed, std::size_t needed) const noexcept {
-        if (closed) return 1;
-        const std::size_t wanted = needed == 0 ? no_limit
-                                   : queue.size() < needed
-                                       ? needed - queue.size()
-                                       : max_batch_size - queue.size() % max_batch_size;
-        const std::size_t refused = limited() ? max_queue_size - queue.size() + 1 : no_limit;
+    std::size_t notify_after(std::size_t waiting, bool closed, std::size_t needed) const noexcept {
+        if (closed || max_queue_weight != no_limit) return 1;
+        const std::size_t wanted = needed == 0          ? no_limit
+                                   : keyed || weighed() ? 1
+                                   : waiting < needed   ? needed - waiting
+                                                        : max_batch_size - waiting % max_batch_size;
+        const std::size_t refused =
+            limited() ? max_queue_size - std::min(max_queue_size, waiting) + 1 : no_limit;
         const std::size_t first = std::min(wanted, refused);
         return first == no_limit ? 0 : first;
     }
 
-    bool limited() const noexcept { return max_queue_size != no_limit; }
+    bool limited() const noexcept {
+        return max_queue_size != no_limit || max_queue_weight != no_limit;
+    }
+    bool weighed() const noexcept { return max_batch_weight != no_limit; }
 
-private:
+    // What a key may send in its turn: one batch of the largest size.
+    std::size_t most_in_turn() const noexcept {
+        return weighed() ? max_batch_weight : max_batch_size;
+    }
+
     static Time after(Time since, Time time) noexcept {
         return since > never - time ? never : since + time;
     }

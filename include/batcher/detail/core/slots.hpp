@@ -55,6 +55,13 @@ public:
     }
 
     bool all_free() const noexcept { return in_use_ == 0; }
+    std::size_t in_use() const noexcept { return in_use_; }
+    // How many more batches could run now.
+    std::size_t free() const noexcept {
+        if (!is_spread()) return free_.size();
+        const std::size_t all = taken_.size() * at_each_;
+        return all - std::min(all, in_use_);
+    }
 
     std::size_t take() noexcept {
         ++in_use_;

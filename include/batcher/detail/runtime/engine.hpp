@@ -12,8 +12,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <batcher/call_options.hpp>
 #include <batcher/detail/asio.hpp>
 #include <batcher/detail/core/machine.hpp>
+#include <batcher/detail/runtime/appraiser.hpp>
 #include <batcher/detail/runtime/completion.hpp>
 #include <batcher/detail/runtime/completion_executor.hpp>
 #include <batcher/detail/runtime/errors.hpp>
@@ -40,16 +42,15 @@ public:
 
     // `context_owner` keeps the context of owned workers alive; else it is null.
     Engine(const Options& options, std::unique_ptr<Runner> runner, std::unique_ptr<Timer> timer,
-           std::shared_ptr<void> context_owner)
+           std::shared_ptr<void> context_owner, std::unique_ptr<Appraiser> appraiser = nullptr)
         : time_tolerance_(std::clamp<Time>(Time(options.batch_timeout) / 20,
                                            std::chrono::microseconds(5),
                                            std::chrono::microseconds(50))),
           context_owner_(std::move(context_owner)),
           runner_(std::move(runner)),
           timer_(std::move(timer)),
-          machine_({options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
-                    options.max_queue_size, runner_->timeout()},
-                   *runner_) {}
+          appraiser_(std::move(appraiser)),
+          machine_(rules_of(options), *runner_) {}
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
     ~Engine() { ++ContextService::generation(); }
@@ -83,14 +84,29 @@ public:
 
     // Hands a call in; false if submit() has to. The call and this engine may be gone when it returns true.
     bool push(Call& call) noexcept { return intake_.push(call, call, 1); }
+    // The same for one that has terms, but no deadline.
+    bool push_with_terms(ItemCall& call) noexcept { return intake_with_terms_.push(call, call, 1); }
 
     // Hands `count` calls in, linked by `next` from the newest to the oldest: the oldest of them, as many as are
     // accepted. The others are handed back with an error. All may be gone when this returns.
     void submit(Call& newest, Call& oldest, std::size_t count, Accept accept);
+    // The same for calls that have terms, a chain that ends with null.
+    void submit_with_terms(ItemCall& newest, std::size_t count, Accept accept);
+
+    // Whether items have rules, so that all calls have terms.
+    bool has_rules() const noexcept { return appraiser_ != nullptr; }
+    // Gives a call terms: what it asks for, and what the rules say of its item. Null, or what a rule threw: then it
+    // is to be refused. `deadline` is where that may stand.
+    std::exception_ptr appraise(ItemCall& call, const CallOptions& options,
+                                Deadline* deadline) noexcept;
 
     // Hands a call that was not accepted back.
     void refuse(Call& call, const std::exception_ptr& error) noexcept {
         change([&] { machine_.refused(call, error); });
+    }
+    // The same, and counts it as rejected.
+    void reject(Call& call, const std::exception_ptr& error) noexcept {
+        change([&] { machine_.rejected(call, error); });
     }
 
     // The owner of a call destroys it: afterwards nobody refers to it.
@@ -181,21 +197,38 @@ public:
     void hand_back(Batch& batch, Group& group);
 
 private:
+    Rules rules_of(const Options& options) const {
+        Rules rules{options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
+                    options.max_queue_size, runner_->timeout(),    options.priority_aging};
+        if (appraiser_ != nullptr) appraiser_->add_to(rules, options);
+        return rules;
+    }
+
     // ---- under the lock ---------------------------------------------------------------------------------
 
     // The arrivals, in their order, from the intake to the machine; and the batches that are not needed.
     void collect() noexcept {
-        machine_.arrived(intake_.collect(machine_.notify_after_meanwhile()));
+        const std::size_t notify_after = machine_.notify_after_meanwhile();
+        machine_.arrived(intake_.collect(has_rules() ? 1 : notify_after));
+        if (!intake_with_terms_.empty()) {
+            machine_.arrived_with_terms(intake_with_terms_.collect(notify_after));
+        }
         if (returned_.load(std::memory_order_relaxed) == nullptr) return;
         for (Batch* batch = returned_.exchange(nullptr, std::memory_order_acquire);
              batch != nullptr;) {
             machine_.recycled(*std::exchange(batch, batch->next));
         }
     }
+    // False if something has arrived meanwhile. Calls with terms may fill a batch alone: the next one is to be seen.
+    bool watch(std::size_t notify_after) noexcept {
+        return intake_.watch(has_rules() ? 1 : notify_after) && intake_with_terms_.watch(1);
+    }
     Actions pump(Time now) noexcept;
-    // Lets go of the timer where nothing will need it: once closed, no call waits for time to pass.
+    // Lets go of the timer where nothing will need it: once closed, only deadlines wait for time to pass.
     void rest() noexcept {
-        if (machine_.closed() || (machine_.idle() && intake_.empty())) timer_->cancel();
+        if ((machine_.closed() && !machine_.has_deadlines()) ||
+            (machine_.idle() && intake_.empty() && intake_with_terms_.empty()))
+            timer_->cancel();
     }
 
     // ---- without it -------------------------------------------------------------------------------------
@@ -217,11 +250,14 @@ private:
     const std::shared_ptr<void> context_owner_;
     const std::unique_ptr<Runner> runner_;
     const std::unique_ptr<Timer> timer_;
+    const std::unique_ptr<Appraiser> appraiser_;
     std::shared_ptr<CompletionExecutor> own_;
 
     inline static constinit thread_local unsigned nested_runs = 0;  // of run(), on this thread
 
+    // Where there are rules the first refuses all, so that plain calls need not ask.
     Intake intake_;
+    Intake intake_with_terms_;
     std::mutex mutex_;
     Machine machine_;
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
@@ -237,3 +273,4 @@ private:
 
 #include <batcher/detail/runtime/contexts.hpp>
 #include <batcher/detail/runtime/engine_impl.hpp>
+#include <batcher/detail/runtime/engine_submit.hpp>

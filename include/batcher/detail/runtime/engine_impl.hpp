@@ -1,4 +1,4 @@
-// The longer functions of Engine: how calls come in, how a batch runs, and how it ends.
+// The longer functions of Engine: what follows from an event, how a batch runs, and how it ends.
 #pragma once
 
 #include <batcher/detail/runtime/engine.hpp>
@@ -7,33 +7,7 @@
 
 namespace batching::detail {
 
-// ---- calls come in --------------------------------------------------------------------------------------
-
-BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::size_t count,
-                                            Accept accept) {
-    if (count != 1 && intake_.push(newest, oldest, count)) return;
-    const auto self = shared_from_this();  // the calls may be gone, and with them the last owner
-    Lock locked = lock();
-    const Time now = timer_->now();
-    const Admission admission = machine_.admit(count, accept);
-    Call* accepted = &newest;
-    if (admission.accepted != count) {
-        const std::exception_ptr error = refusal(admission, count - admission.accepted);
-        for (std::size_t i = count; i != admission.accepted; --i) {
-            Call& refused = *accepted;
-            if (i != 1) accepted = &CallList::next(refused);
-            machine_.refused(refused, error);
-        }
-    }
-    if (admission.accepted != 0) {
-        oldest.next = nullptr;
-        if (count == 1) newest.queued_at = now;  // exactly, as the timer is set for this one
-        machine_.arrived(accepted);
-    }
-    Actions actions = pump(now);
-    locked.unlock();
-    carry_out(actions);
-}
+// ---- what follows from an event --------------------------------------------------------------------------
 
 // Lets the machine decide until nothing has arrived meanwhile.
 inline Actions Engine::pump(Time now) noexcept {
@@ -42,7 +16,7 @@ inline Actions Engine::pump(Time now) noexcept {
             machine_.expire(now, runner_->too_late());
         const Outlook outlook = machine_.decide(now, sending_ == 0);
         if (outlook.wake_at) timer_->arm(*outlook.wake_at, shared_from_this());
-        if (outlook.notify_after == 0 || intake_.watch(outlook.notify_after)) break;
+        if (outlook.notify_after == 0 || watch(outlook.notify_after)) break;
         collect();
     }
     may_rest_.store(machine_.idle(), std::memory_order_relaxed);
@@ -138,7 +112,7 @@ inline bool Engine::load(Batch& batch) noexcept {
         running();
     } else {
         change([&] {
-            for (const auto& [call, error] : failures) machine_.not_loaded(*call, error);
+            machine_.not_loaded(batch, failures);
             running();
         });
     }
@@ -150,6 +124,7 @@ inline void Engine::complete(Batch& batch, Where where) {
     runner_->clear_items(batch);
     Lock locked = lock();
     const Time now = timer_->now();
+    machine_.returned(batch);
     machine_.completed(batch, runner_->failed(batch), now);
     Grouping::group(batch);
     Group* const here = where == Where::on_executor ? Grouping::of_own_executor(batch) : nullptr;

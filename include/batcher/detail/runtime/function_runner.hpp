@@ -42,7 +42,7 @@ public:
             infos.clear();
             if (!Base::make_room(base, infos)) return false;
             return Base::load_each(base, failures, [&](const Call& call) {
-                infos.push_back({base.started - call.queued_at, Priority::normal});
+                infos.push_back({base.started - call.queued_at, class_of(call)});
             });
         } else {
             return Base::load(base, failures);

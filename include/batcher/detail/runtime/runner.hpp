@@ -3,6 +3,7 @@
 
 #include <batcher/detail/core/batch.hpp>
 #include <batcher/detail/core/pool.hpp>
+#include <batcher/detail/core/terms.hpp>
 #include <batcher/detail/result_count.hpp>
 #include <batcher/detail/runtime/patience.hpp>
 #include <batcher/result.hpp>
@@ -20,7 +21,7 @@ namespace batching::detail {
 
 // A call with its item.
 template <class In>
-struct Item : Call {
+struct Item : ItemCall {
     explicit Item(In in) : input(std::move(in)) {}
     In input;
 
@@ -32,7 +33,9 @@ protected:
 template <class In, class Out>
 struct ItemBatch : Batch {
     std::vector<In> items;
-    std::vector<std::conditional_t<std::is_void_v<Out>, std::monostate, Out>> values;
+    using Values = std::vector<std::conditional_t<std::is_void_v<Out>, std::monostate, Out>>;
+    Values values;
+    Values shared_values;  // instead, if some may be more than one caller's
     std::vector<Result<Out>> results;
 
     // Of `count` items, which the function may have moved away.
@@ -42,32 +45,46 @@ struct ItemBatch : Batch {
         if constexpr (std::same_as<Many, decltype(results)>) {
             results = std::move(many);
         } else {
-            values = std::move(many);
+            (this->shared ? shared_values : values) = std::move(many);
         }
     }
 
     // The value of a call, once; or throws what it failed with.
-    Out take(std::size_t index) {
+    static Out take(const Call& call) {
+        auto& batch = static_cast<ItemBatch&>(*call.batch);
         if constexpr (std::is_void_v<Out>) {
-            if (this->error || !results.empty()) [[unlikely]]
-                take_result(index);
+            if (batch.error || !batch.results.empty()) [[unlikely]]
+                take_slowly(call);
         } else {
-            if (values.empty()) [[unlikely]]
-                return take_result(index);
-            return std::move(values[index]);
+            if (batch.values.empty()) [[unlikely]]
+                return take_slowly(call);
+            return std::move(batch.values[call.index]);
         }
     }
 
 private:
-    BATCHER_NOINLINE Out take_result(std::size_t index) {
-        if (this->error) std::rethrow_exception(this->error);
-        return std::move(results[index]).value();
+    BATCHER_NOINLINE static Out take_slowly(const Call& call) {
+        auto& batch = static_cast<ItemBatch&>(*call.batch);
+        if (batch.error) std::rethrow_exception(batch.error);
+        if constexpr (std::is_void_v<Out>) {
+            batch.results[call.index].value();
+        } else {
+            if constexpr (std::copy_constructible<Out>) {
+                if (batch.shared && call.shares) return batch.copy(call.index);
+            }
+            if (batch.results.empty()) return std::move(batch.shared_values[call.index]);
+            return std::move(batch.results[call.index]).value();
+        }
+    }
+    Out copy(std::size_t index) const {
+        if (results.empty()) return Out(shared_values[index]);
+        return Out(results[index].value());
     }
 };
 
 template <class In, class Out>
 Out take_result(const Call& call) {
-    return static_cast<ItemBatch<In, Out>&>(*call.batch).take(call.index);
+    return ItemBatch<In, Out>::take(call);
 }
 
 // Told once that a batch has its results, or an error. If it never is, the function was destroyed before its
@@ -139,6 +156,7 @@ public:
     void clear_items(Batch& base) noexcept override { of(base).items.clear(); }
     void clear(Batch& base) noexcept override {
         std::exchange(of(base).values, {});
+        std::exchange(of(base).shared_values, {});
         std::exchange(of(base).results, {});
     }
 
@@ -167,7 +185,7 @@ protected:
     template <class T>
     static bool make_room(Batch& base, std::vector<T>& vector) noexcept {
         try {
-            vector.reserve(base.size);
+            vector.reserve(base.items);
             return true;
         } catch (...) {
             base.error = std::current_exception();

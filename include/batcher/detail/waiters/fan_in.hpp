@@ -5,8 +5,10 @@
 #pragma once
 
 #include <atomic>
+#include <batcher/call_options.hpp>
 #include <batcher/detail/runtime/burst_clock.hpp>
 #include <batcher/detail/runtime/engine.hpp>
+#include <batcher/detail/runtime/patience.hpp>
 #include <batcher/detail/waiters/cancellation.hpp>
 #include <cstddef>
 #include <exception>
@@ -16,6 +18,7 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace batching::detail {
 
@@ -75,11 +78,40 @@ public:
 
     // Hands the parts in. Those that are not accepted end with that error. If there are some, this may be gone when it
     // returns. To be called once.
-    void submit(Engine& engine, CompletionExecutor* executor, Accept accept) {
+    void submit(Engine& engine, CompletionExecutor* executor, Accept accept,
+                const CallOptions& options = {}) {
         if (size_ == 0) return;
         left_.fetch_add(size_, std::memory_order_relaxed);
-        link(executor, Burst::now<Clock>(engine.time_tolerance()));
+        const Time now = Burst::now<Clock>(engine.time_tolerance());
+        if (engine.has_rules() || options.timeout != no_timeout ||
+            options.priority != Priority::normal) {
+            return submit_with_terms(
+                engine, executor, accept, [&](std::size_t) { return options; }, now);
+        }
+        link(executor, now);
         engine.submit((*this)[size_ - 1], (*this)[0], size_, accept);
+    }
+    // The same; of part i options_of(i).
+    template <class OptionsOf>
+    void submit_with_terms(Engine& engine, CompletionExecutor* executor, Accept accept,
+                           OptionsOf options_of, Time now) {
+        Part* newest = nullptr;
+        std::size_t count = 0;
+        std::vector<std::pair<Part*, std::exception_ptr>> refused;
+        with_patience([&] { deadlines_ = std::make_unique_for_overwrite<Deadline[]>(size_); });
+        for (std::size_t i = 0; i < size_; ++i) {
+            Part& part = prepare((*this)[i], executor, now);
+            if (const auto error = engine.appraise(part, options_of(i), &deadlines_[i])) {
+                with_patience([&] { refused.emplace_back(&part, error); });
+            } else {
+                part.state(CallState::queued);
+                part.Link::next = std::exchange(newest, &part);
+                ++count;
+            }
+        }
+        // As long as a part has not ended, this is there.
+        if (newest != nullptr) engine.submit_with_terms(*newest, count, accept);
+        for (auto& [part, error] : refused) engine.reject(*part, error);
     }
 
     // Its owner needs it no more: it ends by itself. As the last act.
@@ -142,16 +174,20 @@ private:
         if (left == 0 || left == owner) all_ended(left == 0);
     }
 
+    static Part& prepare(Part& part, CompletionExecutor* executor, Time now) noexcept {
+        part.ops = &call_ops<Part, false>;
+        part.resumes_on = executor;
+        part.queued_at = now;
+        return part;
+    }
+
     // Makes a chain of all parts, from the newest to the oldest.
     void link(CompletionExecutor* executor, Time now) noexcept {
         Part* newest = nullptr;
         for (std::size_t i = 0; i < size_; ++i) {
-            Part& part = (*this)[i];
-            part.ops = &call_ops<Part, false>;
-            part.resumes_on = executor;
-            part.queued_at = now;
+            Part& part = prepare((*this)[i], executor, now);
             part.state(CallState::queued);
-            part.next = std::exchange(newest, &part);
+            part.Link::next = std::exchange(newest, &part);
         }
     }
 
@@ -164,6 +200,7 @@ private:
     using Parts = std::unique_ptr<Part, Deallocate>;
 
     Parts parts_;
+    std::unique_ptr<Deadline[]> deadlines_;  // of the parts, if they may have some
     std::size_t size_ = 0;
     std::atomic<std::size_t> left_{owner};  // parts that have not ended, and the owner
     std::atomic<bool> abandoned_{false};

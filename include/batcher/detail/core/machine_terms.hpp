@@ -1,0 +1,291 @@
+// The functions of Machine for calls with terms: classes, deadlines, weights, keys, and places that are shared.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/core/machine.hpp>
+#include <batcher/detail/core/sentences.hpp>
+#include <cstddef>
+#include <cstdint>
+
+namespace batching::detail {
+
+// ---- coming in ------------------------------------------------------------------------------------------
+
+inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t count,
+                                         std::size_t weight, Time now) noexcept {
+    const auto refuse = [&](std::exception_ptr error) {
+        recorder_.rejected(count);
+        return error;
+    };
+    if (closed_) return refuse(closed_error());
+    const Queue::Class below = queue_.below(first.priority);
+    const auto fits = [](std::size_t waiting, std::size_t leaves, std::size_t comes,
+                         std::size_t most) {
+        return comes <= most && waiting - leaves <= most - comes;
+    };
+    if (!fits(queue_.size(), below.calls, count, rules_.max_queue_size)) {
+        return refuse(queue_full(count, queue_.size(), rules_.max_queue_size, room_in()));
+    }
+    if (!fits(queue_.weight(), below.weight, weight, rules_.max_queue_weight)) {
+        return refuse(queue_too_heavy(weight, queue_.weight(), rules_.max_queue_weight, room_in()));
+    }
+    if (const Time deadline = deadline_of(first); deadline != Rules::never && deadline > now) {
+        const std::size_t ahead = queue_.size() - below.calls;
+        const Time timeout = deadline - now;
+        const auto late =
+            estimate_.hopeless_by(ahead, slots_.free(), timeout, rules_.max_batch_size);
+        if (late) return refuse(hopeless(ahead, timeout, *late));
+    }
+    make_room(count, weight);
+    return nullptr;
+}
+
+inline bool Machine::judged(const Batch& batch) const noexcept {
+    const bool limited = rules_.limited() && (!estimate_.known() || batch.number % 4 == 0);
+    return (judges_ || limited) && !batch.error;
+}
+
+inline std::optional<Time> Machine::room_in() const noexcept {
+    return estimate_.until_next(std::min(rules_.max_batch_size, queue_.size()));
+}
+
+inline void Machine::make_room(std::size_t count, std::size_t weight) noexcept {
+    std::exception_ptr error;
+    while (queue_.size() > rules_.max_queue_size - count ||
+           queue_.weight() > rules_.max_queue_weight - weight) {
+        if (!error) {
+            error = displaced(rules_.max_queue_size, room_in());
+        }
+        fail_place(queue_.newest_of_lowest(), error, [&] { recorder_.displaced(); });
+    }
+}
+
+BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept {
+    CallList calls;
+    calls.append_reversed(newest);
+    while (Call* const call = calls.pop_front()) arrived_with_terms(terms_of(*call));
+}
+
+inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
+    recorder_.accepted(1);
+    if (call.deadline != nullptr) {
+        deadlines_.push(*call.deadline);
+        judges_ = true;
+    }
+    call.lane = call.priority;
+    Place* const place = place_of(call);
+    if (place != nullptr && share(call, *place)) return;
+    queue_.push(call);
+    changed(line_of(call));
+}
+
+inline bool Machine::share(ItemCall& call, Place& place) noexcept {
+    if (place.leader != nullptr) {
+        place.sharers.push_back(call);
+        ++sharing_;
+        recorder_.deduplicated();
+        put_in_class(place);
+        return true;
+    }
+    Batch* const batch = place.batch;
+    if (batch != nullptr && batch->number == place.batch_number && !batch->stop_requested &&
+        (batch->phase == BatchPhase::loading || batch->phase == BatchPhase::running)) {
+        call.state(CallState::running);
+        call.batch = batch;
+        call.index = place.index;
+        batch->sharers.push_back(call);
+        ++batch->size;
+        batch->mixed = true;
+        recorder_.deduplicated();
+        recorder_.joined_running();
+        return true;
+    }
+    place.leader = &call;
+    return false;
+}
+
+// ---- leaving --------------------------------------------------------------------------------------------
+
+inline void Machine::put_in_class(Place& place) noexcept {
+    ItemCall& leader = *place.leader;
+    const Priority priority = place.priority();
+    if (priority == leader.lane) return;
+    queue_.move(leader, priority);
+    changed(place.line);
+}
+
+BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
+    Place* const place = place_of(call);
+    if (place == nullptr || (place->leader == &call && place->sharers.empty())) {
+        if (place != nullptr) place->leader = nullptr;
+        queue_.erase(call);
+        changed(line_of(call));
+        return;
+    }
+    --sharing_;
+    if (place->leader != &call) {
+        CallList::unlink(call);
+    } else {
+        ItemCall& heir = terms_of(*place->sharers.pop_front());
+        queue_.replace(call, heir);
+        place->leader = &heir;
+        changed(place->line);
+    }
+    put_in_class(*place);
+}
+
+// Its deadline is not watched any more, and it refers to nothing that equal keys share.
+BATCHER_NOINLINE inline void Machine::end_terms(ItemCall& call) noexcept {
+    if (call.deadline != nullptr) deadlines_.erase(*call.deadline);
+    release_shared(call);
+}
+inline void Machine::release_shared(ItemCall& call) noexcept {
+    if (call.group != nullptr) call.group->release();
+}
+
+BATCHER_NOINLINE inline void Machine::end_terms(Batch& batch) noexcept {
+    batch.calls.for_each([&](Call& call) {
+        if (!call.plain) end_terms(terms_of(call));
+    });
+    if (batch.line == nullptr) return;
+    --batch.line->running;
+    changed(batch.line);
+    batch.line->release();
+}
+
+template <class Record>
+void Machine::fail_place(Call& call, const std::exception_ptr& error, Record record) noexcept {
+    const auto fail = [&](Call& one) {
+        take_out(one);
+        record();
+        outbox_.complete(one, error);
+    };
+    Place* const place = place_of(call);
+    if (place != nullptr) place->sharers.for_each(fail);
+    fail(call);
+}
+
+// ---- lines ----------------------------------------------------------------------------------------------
+
+inline void Machine::changed(Line* line) noexcept {
+    if (line == nullptr) return;
+    queue_.lines().changed(*line, line->empty() ? Rules::never : due(*line), closed_);
+}
+
+inline void Machine::pass_time(Time now) noexcept {
+    while (Line* const line = queue_.lines().next_due(now)) changed(line);
+}
+
+template <class Change>
+void Machine::each_line(Change change) noexcept {
+    if (!rules_.keyed) return;
+    queue_.lines().for_each([&](Line& line) {
+        change(line);
+        changed(&line);
+    });
+}
+
+// ---- together in a batch --------------------------------------------------------------------------------
+
+BATCHER_NOINLINE inline Time Machine::leave_by(const Line& line) const noexcept {
+    if (!estimate_.known()) return Rules::never;
+    const Time run_time =
+        estimate_.run_time_with_margin(std::min(line.size(), rules_.max_batch_size));
+    Time earliest = Rules::never;
+    for (const Priority priority : {Priority::low, Priority::normal, Priority::high}) {
+        const Lane& lane = line.lane(priority);
+        if (!lane.empty()) earliest = std::min(earliest, deadline_of(lane.front()));
+    }
+    return earliest == Rules::never ? earliest : earliest - run_time;
+}
+
+// A batch is first made smaller, until it meets the deadlines in it, but not under the size that is worth its run; then
+// calls are let go for which even that takes too long. (Dropping only what has expired is nearly worthless: everything
+// starts just before its deadline, and ends after it.)
+BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Time now) noexcept {
+    const Time aged = rules_.aged(now);
+    const std::size_t most = std::min(most_in_batch(), line.size());
+    std::size_t worth = 0;       // the smallest size that is worth its run; 0: not asked yet
+    std::size_t allowed = most;  // by the earliest deadline
+    std::exception_ptr late;
+    batch.has_terms = true;
+    batch.shared = rules_.shared;
+    batch.line = line.in_table() ? &line : nullptr;
+    while (batch.items < allowed) {
+        Call* const call = line.next(aged);
+        if (call == nullptr) break;
+        const std::size_t weight = call->plain ? 0 : call->weight;
+        if (batch.items != 0 && weight > rules_.max_batch_weight - batch.weight) break;
+        const Time deadline = worth_until(*call);
+        if (deadline != Rules::never && estimate_.known()) {
+            if (worth == 0) {
+                const Time timeout = deadline - call->queued_at;
+                estimate_.arrived(now, recorder_.stats().submitted, timeout);
+                worth = estimate_.floor(timeout, most_in_batch());
+            }
+            const Time needed = estimate_.run_time_with_margin(std::min(most, worth));
+            // If nothing runs that would show whether it still takes as long, the last one is tried.
+            const bool last = batch.items == 0 && line.size() == 1 && slots_.in_use() == 1;
+            if (deadline - now < needed && !last) {
+                if (!late) late = will_be_late(deadline - now, needed);
+                fail_place(*call, late, [&] { recorder_.expired(); });
+                continue;
+            }
+            const std::size_t meets =
+                std::max(worth, estimate_.largest_meeting(deadline - now, most));
+            if (batch.items >= meets) break;
+            allowed = std::min(allowed, meets);
+        }
+        batch.weight += weight;
+        take(batch, *call, now);
+    }
+    if (!rules_.weighs) batch.weight = batch.items;
+    if (batch.line == nullptr) return;
+    if (batch.items != 0) {
+        line.refer();
+        ++line.running;
+        queue_.lines().served(line, rules_.weighed() ? batch.weight : batch.items);
+    }
+    changed(&line);
+}
+
+inline void Machine::take(Batch& batch, Call& call, Time now) noexcept {
+    const auto add = [&](Call& one) {
+        one.state(CallState::running);
+        one.batch = &batch;
+        one.index = static_cast<std::uint32_t>(batch.items);
+        ++batch.size;
+        batch.deadline = std::min(batch.deadline, deadline_of(one));
+    };
+    queue_.erase(call);
+    if (!batch.calls.empty()) batch.mixed |= batch.calls.front().resumes_on != call.resumes_on;
+    batch.calls.push_back(call);
+    add(call);
+    recorder_.waited(now - call.queued_at, class_of(call));
+    if (Place* const place = place_of(call)) {
+        place->leader = nullptr;
+        batch.mixed |= !place->sharers.empty();
+        while (Call* const sharer = place->sharers.pop_front()) {
+            add(*sharer);
+            batch.sharers.push_back(*sharer);
+            --sharing_;
+        }
+        if (rules_.join_running) {
+            place->batch = &batch;
+            place->batch_number = batch.number;
+            place->index = static_cast<std::uint32_t>(batch.items);
+        }
+    }
+    ++batch.items;
+}
+
+// Whoever shares a place comes back with its leader: the same index, and others get a copy, too.
+BATCHER_NOINLINE inline void Machine::gather(Batch& batch) noexcept {
+    batch.calls.for_each([](Call& call) { call.shares = false; });
+    if (batch.sharers.empty()) return;
+    batch.calls.for_each([](Call& call) { call.shares = true; });
+    batch.sharers.for_each([](Call& call) { call.shares = true; });
+    batch.calls.splice(batch.sharers);
+}
+
+}  // namespace batching::detail

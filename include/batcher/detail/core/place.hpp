@@ -1,0 +1,60 @@
+// Place: the place in a batch that equal items share.
+//
+// One of the calls leads: it stands in the queue with its item. The others stand here, and take over if it leaves. When
+// the batch is formed they go along, without their items, and get copies of the leader's result.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/core/line.hpp>
+#include <batcher/detail/core/terms.hpp>
+#include <cstdint>
+
+namespace batching::detail {
+
+struct Place : Interned {
+    // In a line, or null: there are no keys.
+    Place(KeyTable* table, Line* l) noexcept : Interned(table), line(l) {
+        if (line != nullptr) line->refer();
+    }
+    ~Place() {
+        if (line != nullptr) line->release();
+    }
+
+    // The highest class of those that wait for it. Precondition: there is a leader.
+    Priority priority() noexcept {
+        Priority highest = leader->priority;
+        sharers.for_each([&](Call& call) { highest = std::max<Priority>(highest, call.priority); });
+        return highest;
+    }
+    // The latest deadline of those that wait for it: until then it is worth running.
+    Time deadline() noexcept {
+        Time latest = deadline_of(*leader);
+        sharers.for_each([&](Call& call) { latest = std::max(latest, deadline_of(call)); });
+        return latest;
+    }
+
+    Line* const line;
+    ItemCall* leader = nullptr;  // while it waits
+    CallList sharers;            // without the leader
+    Batch* batch = nullptr;      // that may be joined while it runs, if it still has this number:
+    std::uint64_t batch_number = 0;
+    std::uint32_t index = 0;  // in that
+};
+
+// The place that a call shares, or null.
+inline Place* place_of(const Call& call) noexcept {
+    return call.plain || !call.in_place ? nullptr : static_cast<Place*>(terms_of(call).group);
+}
+// The line of its key; null: there are no keys.
+inline Line* line_of(const Call& call) noexcept {
+    if (call.plain) return nullptr;
+    if (Place* const place = place_of(call)) return place->line;
+    return static_cast<Line*>(terms_of(call).group);
+}
+// Until when a call that waits is worth running: for those that share its place.
+inline Time worth_until(const Call& call) noexcept {
+    Place* const place = place_of(call);
+    return place == nullptr ? deadline_of(call) : place->deadline();
+}
+
+}  // namespace batching::detail

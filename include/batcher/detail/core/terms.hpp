@@ -1,0 +1,52 @@
+// Terms: what a caller asked for, and what the rules of a Batcher say of its item, beside what stands in its call.
+//
+// A plain call has asked for nothing, and its Batcher has no rules; its terms are never looked at, nor set. They
+// stand before the call in memory, so that a plain call and its item lie together.
+#pragma once
+
+#include <batcher/detail/core/call.hpp>
+#include <batcher/detail/core/heap.hpp>
+#include <batcher/detail/core/interned.hpp>
+#include <batcher/priority.hpp>
+
+namespace batching::detail {
+
+class ItemCall;
+
+// By when a call wants its result.
+struct Deadline : HeapLink {
+    Time at;
+    ItemCall* call;
+};
+
+struct EarlierDeadline {
+    bool operator()(const Deadline& a, const Deadline& b) const noexcept { return a.at < b.at; }
+};
+
+struct Terms {
+    Interned* group;     // the place that it shares, or the line of its key; null: neither
+    Deadline* deadline;  // kept by its owner for as long as the call is pending; null: it has time
+};
+
+// A call with an item.
+class ItemCall : public Terms, public Call {
+protected:
+    ~ItemCall() = default;
+};
+
+// Precondition: the call is not plain.
+inline ItemCall& terms_of(Call& call) noexcept { return static_cast<ItemCall&>(call); }
+inline const ItemCall& terms_of(const Call& call) noexcept {
+    return static_cast<const ItemCall&>(call);
+}
+
+// In which a call waits, or has waited.
+inline Priority class_of(const Call& call) noexcept {
+    return call.plain ? Priority::normal : call.lane;
+}
+inline Time deadline_of(const Call& call) noexcept {
+    if (call.plain || terms_of(call).deadline == nullptr) return Time::max();
+    return terms_of(call).deadline->at;
+}
+
+}  // namespace batching::detail

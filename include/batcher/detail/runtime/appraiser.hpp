@@ -1,0 +1,22 @@
+// Appraiser: what the rules of a Batcher say of its items (rules.hpp), without their types.
+#pragma once
+
+#include <batcher/detail/core/rules.hpp>
+#include <batcher/detail/core/terms.hpp>
+#include <batcher/options.hpp>
+
+namespace batching::detail {
+
+class Appraiser {
+public:
+    virtual ~Appraiser() = default;
+
+    // Which rules there are.
+    virtual void add_to(Rules& rules, const Options& options) const noexcept = 0;
+
+    // Sets the weight and the group of a call. By the thread that submits it, without the engine's lock.
+    // Throws what a rule throws, and errc::too_heavy; the call then refers to nothing.
+    virtual void appraise(ItemCall& call, const Rules& rules) = 0;
+};
+
+}  // namespace batching::detail

@@ -1,0 +1,86 @@
+// Of Engine: how calls come in that have to be seen at once.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/runtime/engine.hpp>
+#include <cstddef>
+#include <exception>
+#include <utility>
+
+namespace batching::detail {
+
+BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::size_t count,
+                                            Accept accept) {
+    if (count != 1 && intake_.push(newest, oldest, count)) return;
+    const auto self = shared_from_this();  // the calls may be gone, and with them the last owner
+    Lock locked = lock();
+    const Time now = timer_->now();
+    const Admission admission = machine_.admit(count, accept);
+    Call* accepted = &newest;
+    if (admission.accepted != count) {
+        const std::exception_ptr error = machine_.refusal(admission, count - admission.accepted);
+        for (std::size_t i = count; i != admission.accepted; --i) {
+            Call& refused = *accepted;
+            if (i != 1) accepted = &CallList::next(refused);
+            machine_.refused(refused, error);
+        }
+    }
+    if (admission.accepted != 0) {
+        oldest.next = nullptr;
+        if (count == 1) newest.queued_at = now;  // exactly, as the timer is set for this one
+        machine_.arrived(accepted);
+    }
+    Actions actions = pump(now);
+    locked.unlock();
+    carry_out(actions);
+}
+
+// Of calls with terms each has a fate of its own, unless all are accepted or none.
+BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::size_t count,
+                                                       Accept accept) {
+    const auto self = shared_from_this();
+    CallList calls;
+    std::size_t weight = 0;
+    calls.append_reversed(static_cast<Link*>(&newest));
+    calls.for_each([&](Call& call) { weight += call.weight; });
+    Lock locked = lock();
+    const Time now = newest.queued_at;
+    std::exception_ptr error;
+    if (accept == Accept::all_or_none) {
+        error = machine_.admit(terms_of(calls.front()), count, weight, now);
+    }
+    while (Call* const call = calls.pop_front()) {
+        ItemCall& with_terms = terms_of(*call);
+        if (accept == Accept::as_many_as_fit) {
+            error = machine_.admit(with_terms, 1, with_terms.weight, now);
+        }
+        error ? machine_.refused(*call, error) : machine_.arrived_with_terms(with_terms);
+    }
+    Actions actions = pump(now);
+    locked.unlock();
+    carry_out(actions);
+}
+
+inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& options,
+                                           Deadline* deadline) noexcept {
+    call.plain = false;
+    call.priority = options.priority;
+    call.weight = 0;
+    call.in_place = false;
+    call.group = nullptr;
+    call.deadline = options.timeout == no_timeout ? nullptr : deadline;
+    if (call.deadline != nullptr) {
+        const Time timeout = std::max<Time>(options.timeout, Time(0));
+        deadline->at = Rules::after(call.queued_at, timeout);
+        deadline->call = &call;
+    }
+    if (appraiser_ == nullptr) return nullptr;
+    try {
+        appraiser_->appraise(call, machine_.rules());
+        return nullptr;
+    } catch (...) {
+        return std::current_exception();
+    }
+}
+
+}  // namespace batching::detail

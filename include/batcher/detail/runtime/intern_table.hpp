@@ -1,0 +1,94 @@
+// InternTable: what equal keys have in common, found by the key.
+//
+// An entry lives as long as anybody refers to it, so a key that is not in use takes no memory. The table has a lock of
+// its own: keys are hashed without it, and compared under it; never under the engine's.
+#pragma once
+
+#include <batcher/detail/core/interned.hpp>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_set>
+#include <utility>
+
+namespace batching::detail {
+
+template <class T>
+concept Hashable = requires(const T& value) {
+    { std::hash<T>{}(value) } -> std::convertible_to<std::size_t>;
+} && std::equality_comparable<T>;
+
+template <class Key, class Entry>
+class InternTable final : public KeyTable {
+public:
+    InternTable() = default;
+    InternTable(const InternTable&) = delete;
+    InternTable& operator=(const InternTable&) = delete;
+    ~InternTable() {
+        for (Node* const node : nodes_) delete node;
+    }
+
+    // The entry of a key, referred to once more; made from `arguments` if there is none. O(1). Throws what comparing
+    // throws, and std::bad_alloc.
+    template <class... Arguments>
+    Entry& intern(Key key, std::size_t hash, Arguments... arguments) {
+        const std::lock_guard lock(mutex_);
+        const auto found = nodes_.find(Lookup{key, hash});
+        if (found != nodes_.end()) {
+            (*found)->refer();
+            return **found;
+        }
+        auto node = std::make_unique<Node>(*this, std::move(key), hash, arguments...);
+        nodes_.insert(node.get());
+        node->refer();
+        return *node.release();
+    }
+
+    std::size_t size() const {
+        const std::lock_guard lock(mutex_);
+        return nodes_.size();
+    }
+
+private:
+    struct Node final : Entry {
+        template <class... Arguments>
+        Node(KeyTable& table, Key k, std::size_t h, Arguments... arguments)
+            : Entry(&table, arguments...), key(std::move(k)), hash(h) {}
+        const Key key;
+        const std::size_t hash;
+    };
+    struct Lookup {
+        const Key& key;
+        std::size_t hash;
+    };
+    struct Hash {
+        using is_transparent = void;
+        std::size_t operator()(const Node* node) const noexcept { return node->hash; }
+        std::size_t operator()(const Lookup& lookup) const noexcept { return lookup.hash; }
+    };
+    struct Same {
+        using is_transparent = void;
+        bool operator()(const Node* a, const Node* b) const noexcept { return a == b; }
+        bool operator()(const Lookup& lookup, const Node* node) const {
+            return lookup.hash == node->hash && lookup.key == node->key;
+        }
+        bool operator()(const Node* node, const Lookup& lookup) const {
+            return (*this)(lookup, node);
+        }
+    };
+
+    void release_last(Interned& entry) noexcept override {
+        std::unique_ptr<Node> last;  // destroyed without the lock
+        const std::lock_guard lock(mutex_);
+        if (!entry.released_last()) return;
+        last.reset(static_cast<Node*>(static_cast<Entry*>(&entry)));
+        nodes_.erase(last.get());
+    }
+
+    mutable std::mutex mutex_;
+    std::unordered_set<Node*, Hash, Same> nodes_;
+};
+
+}  // namespace batching::detail

@@ -1,0 +1,237 @@
+// RuleSet: the rules of a Batcher (rules.hpp), bound to its items.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <batcher/detail/core/line.hpp>
+#include <batcher/detail/core/place.hpp>
+#include <batcher/detail/core/sentences.hpp>
+#include <batcher/detail/runtime/appraiser.hpp>
+#include <batcher/detail/runtime/intern_table.hpp>
+#include <batcher/detail/runtime/runner.hpp>
+#include <batcher/options.hpp>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace batching::detail {
+
+template <class F>
+struct Weigh {
+    F function;
+};
+template <class F>
+struct KeyBy {
+    F function;
+};
+template <class F>
+struct DeduplicateBy {
+    F function;
+    bool join_running;
+};
+struct Itself {
+    template <class In>
+    const In& operator()(const In& item) const noexcept {
+        return item;
+    }
+};
+
+template <class R>
+inline constexpr bool is_rule = false;
+template <class F>
+inline constexpr bool is_rule<Weigh<F>> = true;
+template <class F>
+inline constexpr bool is_rule<KeyBy<F>> = true;
+template <class F>
+inline constexpr bool is_rule<DeduplicateBy<F>> = true;
+template <class R>
+concept ItemRule = is_rule<R>;
+
+template <class R>
+inline constexpr bool is_weigh = false;
+template <class F>
+inline constexpr bool is_weigh<Weigh<F>> = true;
+template <class R>
+inline constexpr bool is_key_by = false;
+template <class F>
+inline constexpr bool is_key_by<KeyBy<F>> = true;
+template <class R>
+inline constexpr bool shares_results = false;
+template <class F>
+inline constexpr bool shares_results<DeduplicateBy<F>> = true;
+
+template <class R, class Out>
+constexpr void check_rule() {
+    static_assert(!shares_results<R> || std::is_void_v<Out> || std::copy_constructible<Out>,
+                  "deduplicate() gives each caller a copy of the result: this Batcher's Out cannot "
+                  "be copied");
+}
+
+// An option that counts only with a rule that is not there is a mistake.
+template <class... R>
+void check_limits(const Options& options) {
+    const auto require = [](bool rule, std::size_t value, const char* field, const char* name) {
+        if (rule || value == no_limit) return;
+        throw std::invalid_argument(fmt::format(
+            "{} is {}, but only counts with batching::{} after the options", field, value, name));
+    };
+    constexpr bool weighs = (is_weigh<R> || ...);
+    require(weighs, options.max_batch_weight, "max_batch_weight", "weigh()");
+    require(weighs, options.max_queue_weight, "max_queue_weight", "weigh()");
+    require((is_key_by<R> || ...), options.max_concurrent_batches_per_key,
+            "max_concurrent_batches_per_key", "key_by()");
+}
+
+// In the order in which rules are asked: what throws most easily first, and keys before what is equal within one.
+template <class In, class R>
+class BoundRule;
+
+template <class In, class F>
+class BoundRule<In, Weigh<F>> {
+    static_assert(std::is_invocable_r_v<std::size_t, F&, const In&>,
+                  "weigh(f) calls f with a const In& of this Batcher, and f returns the weight, a "
+                  "std::size_t");
+
+public:
+    static constexpr int order = 0;
+    explicit BoundRule(Weigh<F> rule) : rule_(std::move(rule)) {}
+
+    void add_to(Rules& rules, const Options& options) const noexcept {
+        rules.weighs = true;
+        rules.max_batch_weight = options.max_batch_weight;
+        rules.max_queue_weight = options.max_queue_weight;
+    }
+    void appraise(ItemCall& call, const In& item, const Rules& rules) {
+        call.weight = static_cast<std::size_t>(std::invoke(rule_.function, item));
+        if (call.weight > rules.max_batch_weight) {
+            std::rethrow_exception(
+                item_too_heavy(call.weight, "max_batch_weight", rules.max_batch_weight));
+        }
+        if (call.weight > rules.max_queue_weight) {
+            std::rethrow_exception(
+                item_too_heavy(call.weight, "max_queue_weight", rules.max_queue_weight));
+        }
+    }
+
+private:
+    Weigh<F> rule_;
+};
+
+template <class In, class F>
+class BoundRule<In, KeyBy<F>> {
+    static_assert(std::invocable<F&, const In&>,
+                  "key_by(f) calls f with a const In& of this Batcher");
+    using Key = std::remove_cvref_t<std::invoke_result_t<F&, const In&>>;
+    static_assert(Hashable<Key>,
+                  "what the f of key_by(f) returns is a key: it needs == and a std::hash");
+
+public:
+    static constexpr int order = 1;
+    explicit BoundRule(KeyBy<F> rule) : rule_(std::move(rule)) {}
+
+    void add_to(Rules& rules, const Options& options) const noexcept {
+        rules.keyed = true;
+        rules.max_concurrent_batches_per_key = options.max_concurrent_batches_per_key;
+    }
+    void appraise(ItemCall& call, const In& item, const Rules&) {
+        Key key = std::invoke(rule_.function, item);
+        const std::size_t hash = std::hash<Key>{}(key);
+        call.group = &lines_->intern(std::move(key), hash);
+    }
+
+private:
+    KeyBy<F> rule_;
+    std::unique_ptr<InternTable<Key, Line>> lines_ = std::make_unique<InternTable<Key, Line>>();
+};
+
+template <class In, class F>
+class BoundRule<In, DeduplicateBy<F>> {
+    static_assert(std::invocable<F&, const In&>,
+                  "deduplicate_by(f) calls f with a const In& of this Batcher");
+    using Value = std::remove_cvref_t<std::invoke_result_t<F&, const In&>>;
+    static_assert(Hashable<Value> && std::copy_constructible<Value>,
+                  "what is compared by deduplicate() or deduplicate_by(f), an item or what f "
+                  "returns for it, needs ==, a std::hash and a copy constructor");
+
+    struct Key {
+        Value value;
+        const Line* line;
+        bool operator==(const Key&) const = default;
+    };
+
+public:
+    static constexpr int order = 2;
+    explicit BoundRule(DeduplicateBy<F> rule) : rule_(std::move(rule)) {}
+
+    void add_to(Rules& rules, const Options&) const noexcept {
+        rules.shared = true;
+        rules.join_running = rule_.join_running;
+    }
+    void appraise(ItemCall& call, const In& item, const Rules&) {
+        auto* const line = static_cast<Line*>(call.group);
+        Key key{std::invoke(rule_.function, item), line};
+        const std::size_t hash = std::hash<Value>{}(key.value) ^ std::hash<Line*>{}(line);
+        call.group = &places_->intern(std::move(key), hash, line);
+        call.in_place = true;
+        if (line != nullptr) line->release();  // its place refers to it
+    }
+
+private:
+    DeduplicateBy<F> rule_;
+    std::unique_ptr<InternTable<Key, Place>> places_ = std::make_unique<InternTable<Key, Place>>();
+};
+
+template <class In, class... R>
+class RuleSet final : public Appraiser {
+    static constexpr std::size_t of_order(int order) {
+        return static_cast<std::size_t>(((BoundRule<In, R>::order == order) + ... + 0));
+    }
+    static_assert(of_order(0) <= 1 && of_order(1) <= 1 && of_order(2) <= 1,
+                  "a Batcher has at most one rule of a kind: one weigh(), one key_by(), one "
+                  "deduplicate() or deduplicate_by()");
+
+public:
+    explicit RuleSet(R... rules) : rules_(BoundRule<In, R>(std::move(rules))...) {}
+
+    void add_to(Rules& rules, const Options& options) const noexcept override {
+        std::apply([&](const auto&... bound) { (bound.add_to(rules, options), ...); }, rules_);
+    }
+
+    void appraise(ItemCall& call, const Rules& rules) override {
+        const In& item = static_cast<Item<In>&>(call).input;
+        ask<0>(call, item, rules);
+        ask<1>(call, item, rules);
+        try {
+            ask<2>(call, item, rules);
+        } catch (...) {
+            if (call.group != nullptr) std::exchange(call.group, nullptr)->release();
+            throw;
+        }
+    }
+
+private:
+    template <int order>
+    void ask(ItemCall& call, const In& item, const Rules& rules) {
+        std::apply(
+            [&](auto&... bound) {
+                const auto one = [&](auto& rule) {
+                    if constexpr (std::remove_reference_t<decltype(rule)>::order == order) {
+                        rule.appraise(call, item, rules);
+                    }
+                };
+                (one(bound), ...);
+            },
+            rules_);
+    }
+
+    std::tuple<BoundRule<In, R>...> rules_;
+};
+
+}  // namespace batching::detail
