@@ -17,7 +17,15 @@ CORE = """
 std::vector<int> f(std::vector<int>);
 void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& context, batching::@Error& error) {
     batching::Batcher other{f, batching::@Options{.@max_batch_size = 1, .@batch_timeout = batching::@no_timeout,
-        .@max_concurrent_batches = 1, .@max_queue_size = batching::@no_limit}};
+        .@max_concurrent_batches = 1, .@max_queue_size = batching::@no_limit, .@max_batch_weight = 1,
+        .@max_queue_weight = 1, .@max_concurrent_batches_per_key = 1, .@priority_aging = batching::no_timeout},
+        batching::@weigh([](int) { return 1u; }), batching::@key_by([](int i) { return i; }),
+        batching::@deduplicate(batching::@DeduplicateOptions{.@join_running = true})};
+    batching::@deduplicate_by([](int i) { return i; });
+    batching::@CallOptions asks{.@timeout = batching::no_timeout, .@priority = batching::Priority::high};
+    batcher.@process(1, asks), batcher.@process_many({1}, asks), batcher.@process_each({1}, asks);
+    batcher.@async_process(1, asks, [](std::exception_ptr, int) {});
+    error.@retry_after();
     batching::@Operation operation = batcher.@process(1);
     batcher.@process_many({1}).@get(), batcher.@process_each({1}).get();
     batcher.process(1).@resume_on(context.get_executor());
@@ -27,13 +35,14 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batcher.@async_drain([](std::exception_ptr) {});
     batcher.@flush(), batcher.@close(), batcher.@cancel(), batcher.@drain(), batcher.@get_executor();
     batching::@Stats s = batcher.@stats();
-    s.@submitted, s.@completed, s.@failed, s.@rejected, s.@cancelled, s.@expired, s.@waiting, s.@running;
-    s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@run_time;
+    s.@submitted, s.@completed, s.@failed, s.@rejected, s.@cancelled, s.@expired, s.@deduplicated, s.@waiting, s.@running;
+    s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@wait_time_high, s.@wait_time_low, s.@run_time;
+    s.@batch_weight;
     batching::@Distribution sizes = s.@batch_size;
     sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count();
     batching::@Result<int> result = 1;
     result.@value(), result.@error(), result.@has_value();
-    batching::@errc::@overloaded, batching::errc::@closed, batching::errc::@deadlock;
+    batching::@errc::@overloaded, batching::errc::@closed, batching::errc::@deadlock, batching::errc::@too_heavy;
     batching::@replicas(2, [](std::size_t) { return f; }), batching::@outlives(1), batching::@Timeout();
     batching::@isolate_failures(batching::@pad_to({1}, f));
     const batching::@BatchInfo info;
@@ -63,9 +72,9 @@ void remote(batching::Batcher<int, int>& batcher) {
     batching::grpc::$;
 }
 """
-BATCHING = """asio detail grpc BatchFunction BatchInfo Batcher CallInfo Codec DispatchReason Distribution Encodable Error
-Operation Options Priority Result Stats Timeout errc error_category isolate_failures make_error_code no_limit no_timeout
-outlives pad_to replicas schema_name"""
+BATCHING = """asio detail grpc BatchFunction BatchInfo Batcher CallInfo CallOptions Codec DeduplicateOptions DispatchReason Distribution Encodable Error
+Operation Options Priority Result Stats Timeout deduplicate deduplicate_by errc error_category isolate_failures key_by make_error_code no_limit no_timeout
+outlives pad_to replicas schema_name weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many stats"""
 GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"

@@ -67,7 +67,7 @@ struct Access;
 //
 // `Clock` meets the standard's Clock requirements; times are waited for through asio::wait_traits<Clock>.
 template <class In, class Out, class Clock = std::chrono::steady_clock>
-class Batcher : public Calls<In, Out, Clock> {
+class Batcher : public detail::Calls<In, Out, Clock> {
     static_assert(
         std::is_object_v<In> && std::same_as<In, std::remove_cv_t<In>> &&
             std::move_constructible<In>,
@@ -161,8 +161,8 @@ public:
 private:
     friend struct detail::Access;
 
-    using Calls<In, Out, Clock>::engine;
-    using Calls<In, Out, Clock>::engine_;
+    using detail::Calls<In, Out, Clock>::engine;
+    using detail::Calls<In, Out, Clock>::engine_;
 
     template <class... Rules, class F>
     static void complete(Options& options, const F& function) {

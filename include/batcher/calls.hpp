@@ -26,25 +26,25 @@
 #include <utility>
 #include <vector>
 
-namespace batching {
+namespace batching::detail {
 
 // The part of a Batcher that is called.
 template <class In, class Out, class Clock>
-class Calls : detail::Refusals<In, Operation<detail::ProcessRequest<In, Out, Clock>>,
-                               Operation<detail::ProcessManyRequest<In, Out, Clock>>> {
+class Calls : Refusals<In, Operation<ProcessRequest<In, Out, Clock>>,
+                       Operation<ProcessManyRequest<In, Out, Clock>>> {
     using Refusals = typename Calls::Refusals;
-    using Asks = detail::AsksFor;
+    using Asks = AsksFor;
 
 public:
     using item_type = In;
     using result_type = Out;
-    using process_type = Operation<detail::ProcessRequest<In, Out, Clock>>;
-    using process_many_type = Operation<detail::ProcessManyRequest<In, Out, Clock>>;
-    using process_each_type = Operation<detail::ProcessEachRequest<In, Out, Clock>>;
+    using process_type = Operation<ProcessRequest<In, Out, Clock>>;
+    using process_many_type = Operation<ProcessManyRequest<In, Out, Clock>>;
+    using process_each_type = Operation<ProcessEachRequest<In, Out, Clock>>;
     // The same, with CallOptions.
-    using process_asking_type = Operation<detail::ProcessRequest<In, Out, Clock, Asks>>;
-    using process_many_asking_type = Operation<detail::ProcessManyRequest<In, Out, Clock, Asks>>;
-    using process_each_asking_type = Operation<detail::ProcessEachRequest<In, Out, Clock, Asks>>;
+    using process_asking_type = Operation<ProcessRequest<In, Out, Clock, Asks>>;
+    using process_many_asking_type = Operation<ProcessManyRequest<In, Out, Clock, Asks>>;
+    using process_each_asking_type = Operation<ProcessEachRequest<In, Out, Clock, Asks>>;
 
     using Refusals::async_process;
     using Refusals::process;
@@ -74,7 +74,7 @@ public:
         return {engine(), In(std::forward<T>(item))};
     }
     // One item that is an aggregate, from its fields: co_await batcher.process({"a", 3}).
-    process_type process(detail::Fields<In> fields)
+    process_type process(Fields<In> fields)
         requires(std::is_aggregate_v<In>)
     {
         return {engine(), std::move(fields.item)};
@@ -100,7 +100,7 @@ public:
         return {engine(), {In(std::forward<T>(item)), options}};
     }
     // One item that is an aggregate, from its fields: co_await batcher.process({"a", 3}, {.timeout = 50ms}).
-    process_asking_type process(detail::Fields<In> fields, const CallOptions& options)
+    process_asking_type process(Fields<In> fields, const CallOptions& options)
         requires(std::is_aggregate_v<In>)
     {
         return {engine(), {std::move(fields.item), options}};
@@ -110,17 +110,17 @@ public:
     // If Out is void the callback takes the std::exception_ptr alone. See Operation::signature.
     template <class Token>
     auto async_process(In item, Token&& token) {
-        return detail::start(process(std::move(item)), std::forward<Token>(token));
+        return start(process(std::move(item)), std::forward<Token>(token));
     }
     // One item, for any Asio token, with what this call asks for.
     template <class Token>
     auto async_process(In item, const CallOptions& options, Token&& token) {
-        return detail::start(process_asking_type{engine(), {std::move(item), options}},
-                             std::forward<Token>(token));
+        return start(process_asking_type{engine(), {std::move(item), options}},
+                     std::forward<Token>(token));
     }
     // One item that refers to something, which outlives the call: see batching::outlives().
     template <std::convertible_to<In> T, class Token>
-    auto async_process(detail::Outlives<T> item, Token&& token) {
+    auto async_process(Outlives<T> item, Token&& token) {
         return process(std::move(item.item)).start(std::forward<Token>(token));
     }
 
@@ -135,52 +135,52 @@ public:
         return {engine(), std::move(items)};
     }
     // Many items at once, in braces: co_await batcher.process_many({1, 2, 3}).
-    process_many_type process_many(detail::Items<In> items) {
+    process_many_type process_many(Items<In> items) {
         return {engine(), std::move(items).vector()};
     }
 
     // Many items at once, each with what this call asks for: co_await batcher.process_many(items, {.timeout = 50ms}).
-    process_many_asking_type process_many(detail::Items<In> items, const CallOptions& options) {
+    process_many_asking_type process_many(Items<In> items, const CallOptions& options) {
         return {engine(), {std::move(items).vector(), options}};
     }
 
     // The same for any completion token: void(std::exception_ptr, std::vector<Out>), without the vector if Out is void.
     template <class Token>
     auto async_process_many(std::vector<In> items, Token&& token) {
-        return detail::start(process_many(std::move(items)), std::forward<Token>(token));
+        return start(process_many(std::move(items)), std::forward<Token>(token));
     }
     template <class Token>
     auto async_process_many(std::vector<In> items, const CallOptions& options, Token&& token) {
-        return detail::start(process_many(std::move(items), options), std::forward<Token>(token));
+        return start(process_many(std::move(items), options), std::forward<Token>(token));
     }
 
     // Many items at once, each with its own fate: co_await batcher.process_each(items) gives a batching::Result for each,
     // in a std::vector in their order, refused ones included. Otherwise as process_many().
-    process_each_type process_each(detail::Items<In> items) {
+    process_each_type process_each(Items<In> items) {
         return {engine(), std::move(items).vector()};
     }
     // The same for any completion token: void(std::exception_ptr, std::vector<Result<Out>>).
     template <class Token>
     auto async_process_each(std::vector<In> items, Token&& token) {
-        return detail::start(process_each(std::move(items)), std::forward<Token>(token));
+        return start(process_each(std::move(items)), std::forward<Token>(token));
     }
 
     // Each with what this call asks for.
-    process_each_asking_type process_each(detail::Items<In> items, const CallOptions& options) {
+    process_each_asking_type process_each(Items<In> items, const CallOptions& options) {
         return {engine(), {std::move(items).vector(), options}};
     }
     template <class Token>
     auto async_process_each(std::vector<In> items, const CallOptions& options, Token&& token) {
-        return detail::start(process_each(std::move(items), options), std::forward<Token>(token));
+        return start(process_each(std::move(items), options), std::forward<Token>(token));
     }
 
 protected:
-    detail::Engine& engine() const noexcept {
+    Engine& engine() const noexcept {
         assert(engine_ != nullptr && "this batching::Batcher was destroyed or moved from");
         return *engine_;
     }
 
-    std::shared_ptr<detail::Engine> engine_;
+    std::shared_ptr<Engine> engine_;
 };
 
-}  // namespace batching
+}  // namespace batching::detail

@@ -34,6 +34,9 @@ class Operation;
 
 namespace detail {
 
+template <class In, class Out, class Clock>
+class Calls;
+
 // Stands for the value in a callback of (error_code, value).
 struct AnyValue {
     template <class T>
@@ -180,7 +183,7 @@ private:
     template <class In, class Out, class Clock>
     friend class Batcher;
     template <class In, class Out, class Clock>
-    friend class Calls;
+    friend class detail::Calls;
 
     class Initiation {
     public:

@@ -316,14 +316,16 @@ private:
               caller.id, static_cast<int>(static_cast<Priority>(caller.priority)), caller.key,
               caller.value, caller.load, caller.deadline != nullptr ? caller.by.at.count() : -1);
         const auto error = machine_.admit(caller, 1, caller.weight, now_);
+        const bool joins_waiting = rules_.shared && model_.find(caller) != nullptr;
         if (error) {
-            MUST(model_.closed || !fits(caller));
+            MUST(model_.closed || !(fits(caller) || joins_waiting));
             machine_.refused(caller, error);
             return;
         }
-        MUST(!model_.closed && fits(caller));
-        displace_for(caller);
         machine_.arrived_with_terms(caller);
+        const bool joins = joins_waiting || caller.state() == CallState::running;
+        MUST(!model_.closed && (joins || fits(caller)));
+        if (!joins) displace_for(caller);
         live_.push_back(&caller);
         if (rules_.shared) {
             if (Model::Shared* const shared = model_.find(caller)) {

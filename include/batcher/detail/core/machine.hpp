@@ -43,11 +43,7 @@ public:
     // ---- callers ----------------------------------------------------------------------------------------
 
     // Asks for room for plain calls that are about to arrive. Those that are not accepted count as rejected.
-    Admission admit(std::size_t count, Accept accept) noexcept {
-        const Admission admission = rules_.admit(queue_.size(), closed_, count, accept);
-        recorder_.rejected(count - admission.accepted);
-        return admission;
-    }
+    Admission admit(std::size_t count, Accept accept) noexcept;
     // Asks for room for calls with terms, those of the first of them and the weight of all. Null: they may arrive, and
     // have displaced others if need be. Otherwise they count as rejected.
     std::exception_ptr admit(const ItemCall& first, std::size_t count, std::size_t weight,
@@ -236,7 +232,9 @@ private:
 
     // ---- calls with terms -------------------------------------------------------------------------------
 
-    // True: it shares the place of another, or leads now.
+    static bool may_be_joined(const Place& place) noexcept;
+    static bool joins(const ItemCall& call) noexcept;
+    // True: it shares the place of another. Otherwise it leads now.
     bool share(ItemCall& call, Place& place) noexcept;
     // The leader waits in the class of its place.
     void put_in_class(Place& place) noexcept;

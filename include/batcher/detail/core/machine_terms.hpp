@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <batcher/detail/core/machine.hpp>
+#include <batcher/detail/core/machine_admission.hpp>
 #include <batcher/detail/core/sentences.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -10,55 +11,6 @@
 namespace batching::detail {
 
 // ---- coming in ------------------------------------------------------------------------------------------
-
-inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t count,
-                                         std::size_t weight, Time now) noexcept {
-    const auto refuse = [&](std::exception_ptr error) {
-        recorder_.rejected(count);
-        return error;
-    };
-    if (closed_) return refuse(closed_error());
-    const Queue::Class below = queue_.below(first.priority);
-    const auto fits = [](std::size_t waiting, std::size_t leaves, std::size_t comes,
-                         std::size_t most) {
-        return comes <= most && waiting - leaves <= most - comes;
-    };
-    if (!fits(queue_.size(), below.calls, count, rules_.max_queue_size)) {
-        return refuse(queue_full(count, queue_.size(), rules_.max_queue_size, room_in()));
-    }
-    if (!fits(queue_.weight(), below.weight, weight, rules_.max_queue_weight)) {
-        return refuse(queue_too_heavy(weight, queue_.weight(), rules_.max_queue_weight, room_in()));
-    }
-    if (const Time deadline = deadline_of(first); deadline != Rules::never && deadline > now) {
-        const std::size_t ahead = queue_.size() - below.calls;
-        const Time timeout = deadline - now;
-        const auto late =
-            estimate_.hopeless_by(ahead, slots_.free(), timeout, rules_.max_batch_size);
-        if (late) return refuse(hopeless(ahead, timeout, *late));
-    }
-    make_room(count, weight);
-    return nullptr;
-}
-
-inline bool Machine::judged(const Batch& batch) const noexcept {
-    const bool limited = rules_.limited() && (!estimate_.known() || batch.number % 4 == 0);
-    return (judges_ || limited) && !batch.error;
-}
-
-inline std::optional<Time> Machine::room_in() const noexcept {
-    return estimate_.until_next(std::min(rules_.max_batch_size, queue_.size()));
-}
-
-inline void Machine::make_room(std::size_t count, std::size_t weight) noexcept {
-    std::exception_ptr error;
-    while (queue_.size() > rules_.max_queue_size - count ||
-           queue_.weight() > rules_.max_queue_weight - weight) {
-        if (!error) {
-            error = displaced(rules_.max_queue_size, room_in());
-        }
-        fail_place(queue_.newest_of_lowest(), error, [&] { recorder_.displaced(); });
-    }
-}
 
 BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept {
     CallList calls;
@@ -79,17 +31,29 @@ inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
     changed(line_of(call));
 }
 
+inline bool Machine::may_be_joined(const Place& place) noexcept {
+    const Batch* const batch = place.batch;
+    return batch != nullptr && batch->number == place.batch_number && !batch->stop_requested &&
+           (batch->phase == BatchPhase::loading || batch->phase == BatchPhase::running);
+}
+
+// It needs no room of its own.
+inline bool Machine::joins(const ItemCall& call) noexcept {
+    const Place* const place = place_of(call);
+    return place != nullptr && (place->leader != nullptr || may_be_joined(*place));
+}
+
 inline bool Machine::share(ItemCall& call, Place& place) noexcept {
     if (place.leader != nullptr) {
         place.sharers.push_back(call);
+        place.count(call, 1);
         ++sharing_;
         recorder_.deduplicated();
         put_in_class(place);
         return true;
     }
-    Batch* const batch = place.batch;
-    if (batch != nullptr && batch->number == place.batch_number && !batch->stop_requested &&
-        (batch->phase == BatchPhase::loading || batch->phase == BatchPhase::running)) {
+    if (may_be_joined(place)) {
+        Batch* const batch = place.batch;
         call.state(CallState::running);
         call.batch = batch;
         call.index = place.index;
@@ -101,6 +65,7 @@ inline bool Machine::share(ItemCall& call, Place& place) noexcept {
         return true;
     }
     place.leader = &call;
+    place.count(call, 1);
     return false;
 }
 
@@ -116,6 +81,7 @@ inline void Machine::put_in_class(Place& place) noexcept {
 
 BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
     Place* const place = place_of(call);
+    if (place != nullptr) place->count(call, -1);
     if (place == nullptr || (place->leader == &call && place->sharers.empty())) {
         if (place != nullptr) place->leader = nullptr;
         queue_.erase(call);
@@ -264,6 +230,7 @@ inline void Machine::take(Batch& batch, Call& call, Time now) noexcept {
     recorder_.waited(now - call.queued_at, class_of(call));
     if (Place* const place = place_of(call)) {
         place->leader = nullptr;
+        place->classes = {};
         batch.mixed |= !place->sharers.empty();
         while (Call* const sharer = place->sharers.pop_front()) {
             add(*sharer);

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <batcher/detail/core/line.hpp>
 #include <batcher/detail/core/terms.hpp>
+#include <cstddef>
 #include <cstdint>
 
 namespace batching::detail {
@@ -20,11 +22,14 @@ struct Place : Interned {
         if (line != nullptr) line->release();
     }
 
-    // The highest class of those that wait for it. Precondition: there is a leader.
-    Priority priority() noexcept {
-        Priority highest = leader->priority;
-        sharers.for_each([&](Call& call) { highest = std::max<Priority>(highest, call.priority); });
-        return highest;
+    // A call comes to wait for it (1), or does so no longer (-1).
+    void count(const Call& call, int by) noexcept {
+        classes[static_cast<std::size_t>(call.priority)] += static_cast<std::size_t>(by);
+    }
+    // The highest class of those that wait for it.
+    Priority priority() const noexcept {
+        if (classes[2] != 0) return Priority::high;
+        return classes[1] != 0 ? Priority::normal : Priority::low;
     }
     // The latest deadline of those that wait for it: until then it is worth running.
     Time deadline() noexcept {
@@ -34,9 +39,10 @@ struct Place : Interned {
     }
 
     Line* const line;
-    ItemCall* leader = nullptr;  // while it waits
-    CallList sharers;            // without the leader
-    Batch* batch = nullptr;      // that may be joined while it runs, if it still has this number:
+    ItemCall* leader = nullptr;            // while it waits
+    CallList sharers;                      // without the leader
+    std::array<std::size_t, 3> classes{};  // how many wait for it, of each
+    Batch* batch = nullptr;  // that may be joined while it runs, if it still has this number:
     std::uint64_t batch_number = 0;
     std::uint32_t index = 0;  // in that
 };

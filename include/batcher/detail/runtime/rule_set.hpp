@@ -38,7 +38,7 @@ struct DeduplicateBy {
 };
 struct Itself {
     template <class In>
-    const In& operator()(const In& item) const noexcept {
+    In operator()(const In& item) const {
         return item;
     }
 };

@@ -109,6 +109,10 @@ public:
                 ++count;
             }
         }
+        if (accept == Accept::all_or_none && !refused.empty()) {
+            const std::exception_ptr error = refused.front().second;
+            return reject_all(engine, error);
+        }
         // As long as a part has not ended, this is there.
         if (newest != nullptr) engine.submit_with_terms(*newest, count, accept);
         for (auto& [part, error] : refused) engine.reject(*part, error);
@@ -172,6 +176,11 @@ private:
     void ended(std::size_t count) {
         const std::size_t left = left_.fetch_sub(count, std::memory_order_acq_rel) - count;
         if (left == 0 || left == owner) all_ended(left == 0);
+    }
+
+    void reject_all(Engine& engine, const std::exception_ptr& error) {
+        const std::size_t size = size_;
+        for (std::size_t i = 0; i < size; ++i) engine.reject((*this)[i], error);
     }
 
     static Part& prepare(Part& part, CompletionExecutor* executor, Time now) noexcept {

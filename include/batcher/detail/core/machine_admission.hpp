@@ -1,0 +1,70 @@
+// Of Machine: which calls come in, and which have to make room for them.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/core/machine.hpp>
+#include <batcher/detail/core/sentences.hpp>
+#include <cstddef>
+
+namespace batching::detail {
+
+inline Admission Machine::admit(std::size_t count, Accept accept) noexcept {
+    const std::size_t below = queue_.below(Priority::normal).calls;
+    Admission admission = rules_.admit(queue_.size() - below, closed_, count, accept);
+    recorder_.rejected(count - admission.accepted);
+    if (admission.accepted != 0) make_room(admission.accepted, 0);
+    admission.waiting = queue_.size() + admission.accepted;
+    return admission;
+}
+
+inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t count,
+                                         std::size_t weight, Time now) noexcept {
+    const auto refuse = [&](std::exception_ptr error) {
+        recorder_.rejected(count);
+        return error;
+    };
+    if (closed_) return refuse(closed_error());
+    if (count == 1 && joins(first)) return nullptr;
+    const Queue::Class below = queue_.below(first.priority);
+    const auto fits = [](std::size_t waiting, std::size_t leaves, std::size_t comes,
+                         std::size_t most) {
+        return comes <= most && waiting - leaves <= most - comes;
+    };
+    if (!fits(queue_.size(), below.calls, count, rules_.max_queue_size)) {
+        return refuse(queue_full(count, queue_.size(), rules_.max_queue_size, room_in()));
+    }
+    if (!fits(queue_.weight(), below.weight, weight, rules_.max_queue_weight)) {
+        return refuse(queue_too_heavy(weight, queue_.weight(), rules_.max_queue_weight, room_in()));
+    }
+    if (const Time deadline = deadline_of(first); deadline != Rules::never && deadline > now) {
+        const std::size_t ahead = queue_.size() - below.calls;
+        const Time timeout = deadline - now;
+        const auto late =
+            estimate_.hopeless_by(ahead, slots_.free(), timeout, rules_.max_batch_size);
+        if (late) return refuse(hopeless(ahead, timeout, *late));
+    }
+    make_room(count, weight);
+    return nullptr;
+}
+
+inline bool Machine::judged(const Batch& batch) const noexcept {
+    const bool limited = rules_.limited() && (!estimate_.known() || batch.number % 4 == 0);
+    return (judges_ || limited) && !batch.error;
+}
+
+inline std::optional<Time> Machine::room_in() const noexcept {
+    return estimate_.until_next(std::min(rules_.max_batch_size, queue_.size()));
+}
+
+inline void Machine::make_room(std::size_t count, std::size_t weight) noexcept {
+    std::exception_ptr error;
+    while (queue_.size() > rules_.max_queue_size - count ||
+           queue_.weight() > rules_.max_queue_weight - weight) {
+        if (!error) {
+            error = displaced(rules_.max_queue_size, room_in());
+        }
+        fail_place(queue_.newest_of_lowest(), error, [&] { recorder_.displaced(); });
+    }
+}
+
+}  // namespace batching::detail
