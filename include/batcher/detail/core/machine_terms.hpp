@@ -177,6 +177,7 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     batch.has_terms = true;
     batch.shared = rules_.shared;
     batch.line = line.in_table() ? &line : nullptr;
+    if (batch.line != nullptr) line.refer();  // it goes with its last call
     while (batch.items < allowed) {
         Call* const call = line.next(aged);
         if (call == nullptr) break;
@@ -208,11 +209,11 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     if (!rules_.weighs) batch.weight = batch.items;
     if (batch.line == nullptr) return;
     if (batch.items != 0) {
-        line.refer();
         ++line.running;
         queue_.lines().served(line, rules_.weighed() ? batch.weight : batch.items);
     }
     changed(&line);
+    if (batch.items == 0) line.release();
 }
 
 inline void Machine::take(Batch& batch, Call& call, Time now) noexcept {
