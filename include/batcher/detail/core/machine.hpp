@@ -80,7 +80,9 @@ public:
     // Those calls fail; with `error`, if the timeout is the handle's.
     void expire(Time now, const std::exception_ptr& error) noexcept;
 
-    // Calls whose items could not be moved into their batch fail with the errors beside them.
+    // A batch that has terms has its items: deadlines that have passed meanwhile are late now.
+    void loaded(Batch& batch) noexcept;
+    // Calls whose items could not be moved into it fail with the errors beside them.
     template <class Failures>
     void not_loaded(Batch& batch, const Failures& failures) noexcept;
 
@@ -122,8 +124,8 @@ public:
 
     // ---- batches ----------------------------------------------------------------------------------------
 
-    // The executor got to a batch that was to start: forms it, from the oldest calls. False if there are
-    // none that may leave any more; its slot is free again then.
+    // The executor got to a batch that was to start: forms it. False if no calls may leave any more; its slot is free
+    // again then.
     bool ready(Batch& batch, Time now) noexcept;
 
     // The batch function has returned: whoever shares a place gets what its leader gets.
@@ -240,6 +242,7 @@ private:
     void put_in_class(Place& place) noexcept;
     void leave_queue(ItemCall& call) noexcept;
     void end_terms(ItemCall& call) noexcept;
+    void put_off(ItemCall& call) noexcept;
     static void release_shared(ItemCall& call) noexcept;
     void end_terms(Batch& batch) noexcept;
     void gather(Batch& batch) noexcept;
@@ -255,14 +258,11 @@ private:
     std::optional<Time> room_in() const noexcept;
 
     void changed(Line* line) noexcept;
-    // Lines may have become due.
     void pass_time(Time now) noexcept;
     template <class Change>
     void each_line(Change change) noexcept;
 
-    // The oldest call of a batch may have to be looked for before its batch ends.
     void note_deadlines(const Batch& batch) noexcept;
-
     // A call leaves the queue or the batch that runs with it, uncounted in the results. False if its end is
     // decided already.
     bool take_out(Call& call) noexcept;

@@ -1,4 +1,4 @@
-// The longer functions of Machine: what is late, how a batch is formed, and what follows.
+// The longer functions of Machine: how a batch is formed, and what follows.
 #pragma once
 
 #include <algorithm>
@@ -7,34 +7,6 @@
 #include <cstdint>
 
 namespace batching::detail {
-
-inline void Machine::expire(Time now, const std::exception_ptr& error) noexcept {
-    std::exception_ptr waited;
-    std::exception_ptr ran;
-    while (!deadlines_.empty() && deadlines_.top().at <= now) {
-        ItemCall& call = *deadlines_.top().call;
-        std::exception_ptr& late = call.state() == CallState::running ? ran : waited;
-        if (!late) late = too_late(&late == &ran, queue_.size());
-        take_out(call);
-        recorder_.expired();
-        outbox_.complete(call, late);
-    }
-    if (rules_.timeout == Rules::never) return;
-    const auto fail_late = [&](Call& call) {
-        if (rules_.deadline(call) > now) return;
-        take_out(call);
-        recorder_.expired();
-        outbox_.complete(call, error);
-    };
-    while (!queue_.empty() && rules_.deadline(queue_.main().oldest()) <= now) {
-        fail_late(queue_.main().oldest());
-    }
-    late_at_ = Rules::never;
-    for_each_batch([&](Batch& batch) {
-        if (batch.phase == BatchPhase::running) batch.calls.for_each(fail_late);
-        note_deadlines(batch);
-    });
-}
 
 inline bool Machine::ready(Batch& batch, Time now) noexcept {
     --starting_;
@@ -138,15 +110,6 @@ inline bool Machine::take_out(Call& call) noexcept {
     return true;
 }
 
-inline void Machine::note_deadlines(const Batch& batch) noexcept {
-    if (rules_.timeout == Rules::never) return;
-    const bool formed = batch.phase == BatchPhase::loading || batch.phase == BatchPhase::running;
-    if (!formed || batch.calls.empty()) return;
-    const Call& oldest = batch.calls.front();
-    if (oldest.queued_at == batch.calls.back().queued_at) return;
-    late_at_ = std::min(late_at_, rules_.deadline(oldest));
-}
-
 template <class Gone>
 void Machine::abandon(Gone gone, CallList& orphans) noexcept {
     const auto leave = [&](Call& call) {
@@ -196,4 +159,5 @@ void Machine::not_loaded(Batch& batch, const Failures& failures) noexcept {
 
 }  // namespace batching::detail
 
+#include <batcher/detail/core/machine_deadlines.hpp>
 #include <batcher/detail/core/machine_terms.hpp>

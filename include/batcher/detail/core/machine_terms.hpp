@@ -102,7 +102,8 @@ BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
 
 // Its deadline is not watched any more, and it refers to nothing that equal keys share.
 BATCHER_NOINLINE inline void Machine::end_terms(ItemCall& call) noexcept {
-    if (call.deadline != nullptr) deadlines_.erase(*call.deadline);
+    if (call.deadline != nullptr && call.deadline->call != nullptr)
+        deadlines_.erase(*call.deadline);
     release_shared(call);
 }
 inline void Machine::release_shared(ItemCall& call) noexcept {
@@ -138,6 +139,7 @@ inline void Machine::changed(Line* line) noexcept {
     queue_.lines().changed(*line, line->empty() ? Rules::never : due(*line), closed_);
 }
 
+// Lines may have become due.
 inline void Machine::pass_time(Time now) noexcept {
     while (Line* const line = queue_.lines().next_due(now)) changed(line);
 }
@@ -152,18 +154,6 @@ void Machine::each_line(Change change) noexcept {
 }
 
 // ---- together in a batch --------------------------------------------------------------------------------
-
-BATCHER_NOINLINE inline Time Machine::leave_by(const Line& line) const noexcept {
-    if (!estimate_.known()) return Rules::never;
-    const Time run_time =
-        estimate_.run_time_with_margin(std::min(line.size(), rules_.max_batch_size));
-    Time earliest = Rules::never;
-    for (const Priority priority : {Priority::low, Priority::normal, Priority::high}) {
-        const Lane& lane = line.lane(priority);
-        if (!lane.empty()) earliest = std::min(earliest, deadline_of(lane.front()));
-    }
-    return earliest == Rules::never ? earliest : earliest - run_time;
-}
 
 // A batch is first made smaller, until it meets the deadlines in it, but not under the size that is worth its run; then
 // calls are let go for which even that takes too long. (Dropping only what has expired is nearly worthless: everything

@@ -16,7 +16,7 @@ class ItemCall;
 // By when a call wants its result.
 struct Deadline : HeapLink {
     Time at;
-    ItemCall* call;
+    ItemCall* call;  // null: it has passed, and is not watched until its batch is loaded
 };
 
 struct EarlierDeadline {

@@ -87,6 +87,8 @@ inline void Engine::run(Batch& batch, Where where) {
     } const nested;
     Lock locked = lock();
     const Time now = timer_->now();
+    if (machine_.any_late(now)) [[unlikely]]
+        machine_.expire(now, runner_->too_late());  // those must not run
     const bool formed = machine_.ready(batch, now);
     Actions actions = pump(now);
     locked.unlock();
@@ -107,16 +109,19 @@ inline void Engine::run(Batch& batch, Where where) {
 inline bool Engine::load(Batch& batch) noexcept {
     Runner::Failures failures;
     const bool loaded = runner_->load(batch, failures);
-    const auto running = [&] { batch.phase.store(BatchPhase::running, std::memory_order_release); };
-    if (failures.empty()) {
+    const auto running = [&] {
+        batch.phase.store(BatchPhase::running, std::memory_order_release);
+        batch.phase.notify_all();
+    };
+    if (failures.empty() && !batch.has_terms) {
         running();
     } else {
         change([&] {
             machine_.not_loaded(batch, failures);
+            machine_.loaded(batch);
             running();
         });
     }
-    batch.phase.notify_all();
     return loaded;
 }
 

@@ -1,0 +1,83 @@
+// The functions of Machine for deadlines: which have passed, and when a batch leaves to meet one.
+#pragma once
+
+#include <algorithm>
+#include <batcher/detail/core/machine.hpp>
+#include <batcher/detail/core/sentences.hpp>
+#include <utility>
+
+namespace batching::detail {
+
+inline void Machine::expire(Time now, const std::exception_ptr& error) noexcept {
+    std::exception_ptr waited;
+    std::exception_ptr ran;
+    while (!deadlines_.empty() && deadlines_.top().at <= now) {
+        ItemCall& call = *deadlines_.top().call;
+        if (loading(call) != nullptr) {
+            put_off(call);
+            continue;
+        }
+        std::exception_ptr& late = call.state() == CallState::running ? ran : waited;
+        if (!late) late = too_late(&late == &ran, queue_.size());
+        take_out(call);
+        recorder_.expired();
+        outbox_.complete(call, late);
+    }
+    if (rules_.timeout == Rules::never) return;
+    const auto fail_late = [&](Call& call) {
+        if (rules_.deadline(call) > now) return;
+        take_out(call);
+        recorder_.expired();
+        outbox_.complete(call, error);
+    };
+    while (!queue_.empty() && rules_.deadline(queue_.main().oldest()) <= now) {
+        fail_late(queue_.main().oldest());
+    }
+    late_at_ = Rules::never;
+    for_each_batch([&](Batch& batch) {
+        if (batch.phase == BatchPhase::running) batch.calls.for_each(fail_late);
+        note_deadlines(batch);
+    });
+}
+
+// Its item is being moved, so it cannot leave yet. Its deadline is not watched until that is over.
+inline void Machine::put_off(ItemCall& call) noexcept {
+    deadlines_.erase(*call.deadline);
+    call.deadline->call = nullptr;
+    call.batch->late = true;
+}
+
+BATCHER_NOINLINE inline void Machine::loaded(Batch& batch) noexcept {
+    if (!std::exchange(batch.late, false)) return;
+    const auto watch = [&](Call& call) {
+        if (call.plain || terms_of(call).deadline == nullptr) return;
+        Deadline& deadline = *terms_of(call).deadline;
+        if (std::exchange(deadline.call, &terms_of(call)) == nullptr) deadlines_.push(deadline);
+    };
+    batch.calls.for_each(watch);
+    batch.sharers.for_each(watch);
+}
+
+// The oldest call of a batch may have to be looked for before its batch ends.
+inline void Machine::note_deadlines(const Batch& batch) noexcept {
+    if (rules_.timeout == Rules::never) return;
+    const bool formed = batch.phase == BatchPhase::loading || batch.phase == BatchPhase::running;
+    if (!formed || batch.calls.empty()) return;
+    const Call& oldest = batch.calls.front();
+    if (oldest.queued_at == batch.calls.back().queued_at) return;
+    late_at_ = std::min(late_at_, rules_.deadline(oldest));
+}
+
+BATCHER_NOINLINE inline Time Machine::leave_by(const Line& line) const noexcept {
+    if (!estimate_.known()) return Rules::never;
+    const Time run_time =
+        estimate_.run_time_with_margin(std::min(line.size(), rules_.max_batch_size));
+    Time earliest = Rules::never;
+    for (const Priority priority : {Priority::low, Priority::normal, Priority::high}) {
+        const Lane& lane = line.lane(priority);
+        if (!lane.empty()) earliest = std::min(earliest, deadline_of(lane.front()));
+    }
+    return earliest == Rules::never ? earliest : earliest - run_time;
+}
+
+}  // namespace batching::detail
