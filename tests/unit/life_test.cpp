@@ -442,7 +442,8 @@ TEST_CASE("a result of whose caller has left is destroyed when the others get th
     }
 }
 
-TEST_CASE("a call with a timeout expires on time while the batcher is closed and its batch still runs") {
+TEST_CASE(
+    "a call with a timeout expires on time while the batcher is closed and its batch still runs") {
     aio::io_context context;
     Gate gate(context);
     ManualBatcher batcher(context, gate.doubling(), {.max_batch_size = 1});

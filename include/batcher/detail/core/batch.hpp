@@ -58,7 +58,7 @@ struct Batch {
     Time deadline = Time::max();  // the earliest of its calls
     Line* line = nullptr;         // of the key that its calls have
     bool has_terms = false;       // some of its calls have
-    bool late = false;    // deadlines of its calls have passed while it was loading
+    bool late = false;            // deadlines of its calls have passed while it was loading
     bool shared = false;          // some of its items may be more than one caller's
 
     // Of the engine:
