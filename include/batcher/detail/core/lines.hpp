@@ -80,14 +80,11 @@ private:
     void list(Line& line, bool listed) noexcept {
         if (std::exchange(line.listed_, listed) == listed) return;
         if (listed) {
-            line.previous_ = nullptr;
-            line.next_ = first_;
-            if (first_ != nullptr) first_->previous_ = &line;
-            first_ = &line;
-        } else {
-            (line.previous_ == nullptr ? first_ : line.previous_->next_) = line.next_;
-            if (line.next_ != nullptr) line.next_->previous_ = line.previous_;
+            line.previous_ = last_;
+            line.next_ = nullptr;
         }
+        (line.previous_ == nullptr ? first_ : line.previous_->next_) = listed ? &line : line.next_;
+        (line.next_ == nullptr ? last_ : line.next_->previous_) = listed ? &line : line.previous_;
     }
 
     // Before the one whose turn it is: it comes last.
@@ -118,7 +115,8 @@ private:
 
     const Rules& rules_;
     Time now_ = Time::min();
-    Line* first_ = nullptr;       // of those that have calls
+    Line* first_ = nullptr;  // of those that have calls, since when they have some
+    Line* last_ = nullptr;
     Line* ring_ = nullptr;        // whose turn it is, of those that are ready
     std::size_t batches_ = 0;     // of those
     Heap<Line, Sooner> waiting_;  // those that are not ready, and may be once they are due

@@ -94,7 +94,7 @@ public:
             const auto look = [&](const Line& line) {
                 const Lane& lane = line.lane(lowest);
                 if (lane.empty()) return;
-                if (newest == nullptr || lane.back().queued_at > newest->queued_at)
+                if (newest == nullptr || lane.back().queued_at >= newest->queued_at)
                     newest = &lane.back();
             };
             look(main_);
