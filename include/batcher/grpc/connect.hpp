@@ -18,9 +18,18 @@
 // seconds, and one that replaces another at once. A name that stands for nobody, and names that gRPC finds by
 // itself ("dns://server/scorer:9000", "xds:"), are looked up by gRPC, whose connections then take turns.
 //
+// What a call asks for, process(item, {.timeout = 50ms, .priority = Priority::high}), holds in the handle's own
+// queue and in the deployment's. Each item of a remote call takes along what is left of its timeout when the
+// message is written (if the call is sent again, a little less is left than that says), and its priority. Over
+// there it meets the items of all clients: higher ones overtake, an item whose time is over does not run, batches
+// are made so that they meet the deadlines in them. Its caller fails at its deadline here, whatever is heard from
+// there. Weights, keys and what is equal are the deployment's rules, and a deployment of an older version looks
+// at no timeouts and priorities.
+//
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
-// schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, overloaded (the
-// deployment's queue is full, or that of a proxy before it) and remote_failure, with what() of the exception
+// schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, too_heavy, overloaded (the
+// deployment's queue is full, or makes it hopeless to be in time, and Error::retry_after() is what it says of that;
+// or that of a proxy before it is) and remote_failure, with what() of the exception
 // over there. A call that fails as a whole fails all of its items. What a proxy between says, as a cluster's
 // does, arrives as one of these, in its own words.
 //

@@ -23,7 +23,8 @@ namespace batching::grpc {
 struct ConnectOptions {
     // Longest that a caller waits, from its call on: in the handle's own queue, for a connection, and for the
     // result; more than 0. Then it fails with errc::deadline_exceeded, and its item leaves the deployment's
-    // queue, if it waits there, as soon as all callers of that remote call have gone.
+    // queue, if it waits there, as soon as all callers of that remote call have gone. CallOptions::timeout is
+    // for one call, and only that is told to the deployment, where the item leaves the queue by itself.
     std::chrono::milliseconds timeout = std::chrono::seconds(30);
 
     // True: an item may be processed twice without harm. Then a call is sent again, at most `max_attempts`

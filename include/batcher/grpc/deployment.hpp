@@ -4,6 +4,11 @@
 // of all of them. Items that do not fit a full queue are refused one by one, at once; the others of the
 // same call run. When a client goes away, or its deadline passes, its waiting items leave the queue.
 //
+// An item comes with what is left of its caller's timeout, and with its priority: it is served as if it had been
+// called for here with these CallOptions, from when the message is there. So are the Batcher's rules: weights add up,
+// keys take turns and equal items share a place, whoever sends them. Any client may ask for a high priority:
+// accepts_token says who may call at all.
+//
 // Clients are handles (connect.hpp) and any language's gRPC: the service is batcher.v1.Deployment, its
 // .proto is installed with the headers. gRPC's health service answers for the name "", for the service's
 // and for each deployment's. Where gRPC's reflection is installed, the server can be asked for its service.

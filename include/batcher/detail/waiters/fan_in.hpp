@@ -80,21 +80,23 @@ public:
     // returns. To be called once.
     void submit(Engine& engine, CompletionExecutor* executor, Accept accept,
                 const CallOptions& options = {}) {
-        if (size_ == 0) return;
-        left_.fetch_add(size_, std::memory_order_relaxed);
-        const Time now = Burst::now<Clock>(engine.time_tolerance());
         if (engine.has_rules() || options.timeout != no_timeout ||
             options.priority != Priority::normal) {
-            return submit_with_terms(
-                engine, executor, accept, [&](std::size_t) { return options; }, now);
+            return submit_with_terms(engine, executor, accept,
+                                     [&](std::size_t) { return options; });
         }
-        link(executor, now);
+        if (size_ == 0) return;
+        left_.fetch_add(size_, std::memory_order_relaxed);
+        link(executor, Burst::now<Clock>(engine.time_tolerance()));
         engine.submit((*this)[size_ - 1], (*this)[0], size_, accept);
     }
     // The same; of part i options_of(i).
     template <class OptionsOf>
     void submit_with_terms(Engine& engine, CompletionExecutor* executor, Accept accept,
-                           OptionsOf options_of, Time now) {
+                           OptionsOf options_of) {
+        if (size_ == 0) return;
+        left_.fetch_add(size_, std::memory_order_relaxed);
+        const Time now = Burst::now<Clock>(engine.time_tolerance());
         Part* newest = nullptr;
         std::size_t count = 0;
         std::vector<std::pair<Part*, std::exception_ptr>> refused;

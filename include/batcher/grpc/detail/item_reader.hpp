@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <batcher/call_options.hpp>
 #include <batcher/codec.hpp>
 #include <batcher/error.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
@@ -35,7 +36,9 @@ public:
     using Unreadable = std::vector<std::pair<std::size_t, std::exception_ptr>>;
 
     explicit ItemReader(Request request)
-        : request_(std::move(request)), size_(request_.fields.items.size()) {}
+        : request_(std::move(request)),
+          size_(request_.fields.items.size()),
+          asked_(std::move(request_.fields.asked)) {}
 
     // Calls take(item) for the next items, for about a millisecond; true if those were the last. Throws
     // errc::malformed if it is no use to go on.
@@ -44,6 +47,7 @@ public:
         const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
         while (next_ != size_) {
             if (std::optional<In> item = read(request_.fields.items[next_])) {
+                if (asks()) asked_[next_ - unreadable_.size()] = asked_[next_];
                 take(*std::move(item));
             } else {
                 give_up_if_many();
@@ -55,6 +59,10 @@ public:
 
     // The bytes are not needed any more.
     void release() { request_ = Request(); }
+
+    // Whether anything is asked for some item; and what is, for each that could be read, in their order.
+    bool asks() const noexcept { return !asked_.empty(); }
+    const CallOptions& asked(std::size_t readable) const noexcept { return asked_[readable]; }
 
     std::size_t size() const noexcept { return size_; }
     const Unreadable& unreadable() const noexcept { return unreadable_; }
@@ -96,6 +104,7 @@ private:
 
     Request request_;
     const std::size_t size_;
+    std::vector<CallOptions> asked_;
     std::size_t next_ = 0;
     Unreadable unreadable_;
     std::exception_ptr error_;  // of all that cannot be read

@@ -48,6 +48,8 @@ private:
         field(process, 1, "deployment", Field::TYPE_STRING);
         field(process, 2, "schema", Field::TYPE_STRING);
         repeated(field(process, 3, "items", Field::TYPE_BYTES));
+        repeated(field(process, 4, "timeouts_ns", Field::TYPE_UINT64));
+        of_type(repeated(field(process, 5, "priorities", Field::TYPE_ENUM)), "Priority");
         of_type(repeated(field(message("ProcessResponse"), 1, "results")), "Result");
 
         Message& result = message("Result");
@@ -58,6 +60,17 @@ private:
         Message& failure = message("Failure");
         field(failure, 1, "code", Field::TYPE_INT32);
         field(failure, 2, "message", Field::TYPE_STRING);
+
+        field(failure, 3, "retry_after_ns", Field::TYPE_UINT64);
+
+        auto& priority = *file_.add_enum_type();
+        priority.set_name("Priority");
+        for (const char* const level : {"PRIORITY_NORMAL", "PRIORITY_LOW", "PRIORITY_HIGH"}) {
+            const int number = priority.value_size();
+            auto& added = *priority.add_value();
+            added.set_name(level);
+            added.set_number(number);
+        }
 
         message("DescribeRequest");
         of_type(repeated(field(message("DescribeResponse"), 1, "deployments")), "Description");

@@ -4,220 +4,28 @@
 // on a thread of gRPC's, which posts the callers to where they resume.
 #pragma once
 
-#include <fmt/format.h>
-
-#include <atomic>
-#include <batcher/codec.hpp>
-#include <batcher/detail/core/slots.hpp>
-#include <batcher/detail/runtime/engine.hpp>
+#include <algorithm>
+#include <batcher/detail/core/terms.hpp>
 #include <batcher/detail/runtime/runner.hpp>
-#include <batcher/grpc/detail/remote_call.hpp>
-#include <batcher/grpc/detail/wire.hpp>
+#include <batcher/error.hpp>
+#include <batcher/grpc/detail/remote.hpp>
+#include <batcher/grpc/detail/remote_batch.hpp>
+#include <batcher/grpc/detail/status.hpp>
 #include <batcher/options.hpp>
-#include <batcher/result.hpp>
 #include <chrono>
-#include <cstddef>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <string>
 #include <utility>
-#include <vector>
 
 namespace batching::grpc::detail {
-
-// A batch under way: usually one call; several, at the same time, if its bytes do not fit into one message.
-template <class In, class Out>
-class RemoteBatch : public std::enable_shared_from_this<RemoteBatch<In, Out>> {
-    using ItemBatch = batching::detail::ItemBatch<In, Out>;
-    using Done = batching::detail::Done;
-
-public:
-    RemoteBatch(std::shared_ptr<Remote> remote, ItemBatch& batch, batching::detail::Time youngest)
-        : remote_(std::move(remote)),
-          batch_(batch),
-          deadline_(deadline_of(youngest)),
-          executor_(batch.engine->own_executor()),
-          results_(batch.items.size()) {
-        write(batch.items);
-        left_ = calls_.size();
-    }
-    RemoteBatch(const RemoteBatch&) = delete;
-    RemoteBatch& operator=(const RemoteBatch&) = delete;
-    ~RemoteBatch() {
-        if (done_) executor_->finish_work();
-    }
-
-    // True if there is nothing to send: no item could be written. Then the results are there.
-    bool empty() {
-        if (calls_.empty()) set_results();
-        return calls_.empty();
-    }
-
-    // The batch may be done before it returns, and is kept alive by its calls.
-    void start(Done done) {
-        const auto self = this->shared_from_this();
-        executor_->start_work();
-        done_.emplace(std::move(done));
-        for (Call& call : calls_) call.start();
-    }
-
-    void cancel() noexcept {
-        for (Call& call : calls_) call.cancel();
-    }
-
-private:
-    using Result = batching::Result<Out>;
-
-    // The items from `first` on, as far as they have no result yet: `count` of them.
-    class Call final : public RemoteCall {
-    public:
-        Call(RemoteBatch& batch, std::string request, std::size_t first, std::size_t count)
-            : RemoteCall(batch.remote_, std::move(request), batch.deadline_,
-                         batching::detail::Slots::place_of(batch.batch_.slot)),
-              batch_(batch),
-              at_(first),
-              left_(count) {}
-
-    private:
-        std::shared_ptr<RemoteCall> shared() override { return {batch_.shared_from_this(), this}; }
-
-        void done(std::exception_ptr error, const ::grpc::ByteBuffer& reply) override {
-            if (!error) {
-                try {
-                    read(reply);
-                } catch (...) {
-                    error = reply_error(remote(), std::current_exception());
-                }
-            }
-            if (error) {
-                while (left_ != 0) next().emplace(error);
-            }
-            batch_.call_done();
-        }
-
-        void read(const ::grpc::ByteBuffer& reply) {
-            const Contiguous bytes(reply);
-            wire::read_response(bytes.view(), left_, [this](const wire::Result& result) {
-                next().emplace(batch_.read(result));
-            });
-        }
-
-        // Where the next result belongs.
-        std::optional<Result>& next() noexcept {
-            while (batch_.results_[at_]) ++at_;
-            --left_;
-            return batch_.results_[at_];
-        }
-
-        RemoteBatch& batch_;
-        std::size_t at_;
-        std::size_t left_;
-    };
-
-    // By when the call has to end that was made last.
-    std::chrono::system_clock::time_point deadline_of(batching::detail::Time queued_at) const {
-        const auto waited = std::chrono::steady_clock::now().time_since_epoch() - queued_at;
-        return from_now(remote_->options.timeout -
-                        std::chrono::floor<std::chrono::milliseconds>(waited));
-    }
-
-    void write(const std::vector<In>& items) {
-        std::string request;
-        std::size_t first = 0;
-        std::size_t count = 0;
-        const std::size_t limit = remote_->options.max_message_size;
-        for (std::size_t i = 0; i < items.size(); ++i) {
-            if (count == 0) begin(request, items.size() - i);
-            const std::size_t before = request.size();
-            try {
-                wire::write_item(request,
-                                 [&](std::string& out) { Codec<In>::encode(items[i], out); });
-            } catch (...) {
-                request.resize(before);
-                results_[i].emplace(request_error(*remote_, std::current_exception()));
-                continue;
-            }
-            if (request.size() <= limit) {
-                if (count++ == 0) first = i;
-                continue;
-            }
-            const std::size_t size = request.size() - before;
-            request.resize(before);
-            if (count != 0) {
-                add_call(std::exchange(request, {}), first, std::exchange(count, 0));
-                --i;  // once more, in a message of its own
-            } else {
-                results_[i].emplace(too_large(size));
-            }
-        }
-        if (count != 0) add_call(std::move(request), first, count);
-    }
-
-    // With room for items as large as those of the call before.
-    void begin(std::string& request, std::size_t items) {
-        request.clear();
-        request.reserve(128 + items * 16);
-        wire::write_header(request, remote_->deployment, remote_->schema);
-    }
-
-    void add_call(std::string request, std::size_t first, std::size_t count) {
-        calls_.emplace_back(*this, std::move(request), first, count);
-    }
-
-    std::exception_ptr too_large(std::size_t size) const {
-        return make_error(
-            errc::message_too_large,
-            fmt::format("an item of {} bytes for {} does not fit into a message of at "
-                        "most {} bytes",
-                        size, remote_->name(), remote_->options.max_message_size));
-    }
-
-    Result read(const wire::Result& result) const {
-        try {
-            if (!result.has_value) return item_error(*remote_, result.code, result.message);
-            if constexpr (std::is_void_v<Out>) {
-                return Result();
-            } else {
-                return Codec<Out>::decode(result.value);
-            }
-        } catch (...) {
-            return reply_error(*remote_, std::current_exception());
-        }
-    }
-
-    void call_done() {
-        if (left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-        set_results();
-        done_->elsewhere();
-        done_.reset();
-        executor_->finish_work();
-    }
-
-    void set_results() {
-        batch_.results.reserve(results_.size());
-        for (auto& result : results_) batch_.results.push_back(*std::move(result));
-    }
-
-    const std::shared_ptr<Remote> remote_;
-    ItemBatch& batch_;  // lives until it is done
-    const std::chrono::system_clock::time_point deadline_;
-    const std::shared_ptr<batching::detail::CompletionExecutor> executor_;  // a call is work there
-    std::deque<Call> calls_;                                                // they do not move
-    std::vector<std::optional<Result>> results_;
-    std::atomic<std::size_t> left_{0};
-    std::optional<Done> done_;
-};
 
 template <class In, class Out>
 class RemoteRunner final : public batching::detail::ItemRunner<In, Out> {
     using Base = batching::detail::ItemRunner<In, Out>;
     using Batch = batching::detail::Batch;
 
-    struct SentBatch final : batching::detail::ItemBatch<In, Out> {
-        batching::detail::Time youngest{};  // when the last of its calls was made
+    struct CancellableBatch final : SentBatch<In, Out> {
         std::mutex mutex;
         std::weak_ptr<RemoteBatch<In, Out>> sent;  // while it is under way
     };
@@ -226,12 +34,20 @@ public:
     explicit RemoteRunner(std::shared_ptr<Remote> remote) : remote_(std::move(remote)) {}
 
     std::unique_ptr<Batch> make_batch() noexcept override {
-        return this->template make_batch_as<SentBatch>();
+        return this->template make_batch_as<CancellableBatch>();
     }
 
     bool load(Batch& base, typename Base::Failures& failures) noexcept override {
-        static_cast<SentBatch&>(base).youngest = base.calls.back().queued_at;
-        return Base::load(base, failures);
+        CancellableBatch& batch = of(base);
+        batch.youngest = base.calls.back().queued_at;
+        batch.asked.clear();
+        if (!base.has_terms) return Base::load(base, failures);
+        if (!Base::make_room(base, batch.asked)) return false;
+        return Base::load_each(base, failures, [&](const batching::detail::Call& call) {
+            batch.youngest = std::max(batch.youngest, call.queued_at);
+            batch.asked.push_back(
+                {batching::detail::deadline_of(call), batching::detail::class_of(call)});
+        });
     }
 
     // The calls of a batch have the deadline of the youngest. The engine lets the others go at their own.
@@ -249,10 +65,9 @@ public:
     bool never_blocks() const noexcept override { return true; }
 
     bool invoke(Batch& base, batching::detail::Done& done) noexcept override {
-        auto& batch = static_cast<SentBatch&>(base);
+        CancellableBatch& batch = of(base);
         try {
-            const auto sent =
-                std::make_shared<RemoteBatch<In, Out>>(remote_, batch, batch.youngest);
+            const auto sent = std::make_shared<RemoteBatch<In, Out>>(remote_, batch);
             if (sent->empty()) return true;
             {
                 const std::lock_guard lock(batch.mutex);
@@ -269,7 +84,7 @@ public:
     }
 
     void stop(Batch& base) noexcept override {
-        auto& batch = static_cast<SentBatch&>(base);
+        CancellableBatch& batch = of(base);
         std::shared_ptr<RemoteBatch<In, Out>> sent;
         {
             const std::lock_guard lock(batch.mutex);
@@ -279,6 +94,10 @@ public:
     }
 
 private:
+    static CancellableBatch& of(Batch& batch) noexcept {
+        return static_cast<CancellableBatch&>(batch);
+    }
+
     const std::shared_ptr<Remote> remote_;
 };
 

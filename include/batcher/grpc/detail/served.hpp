@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <batcher/call_options.hpp>
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
 #include <batcher/detail/runtime/engine.hpp>
@@ -84,8 +85,7 @@ public:
         if (call_.client_gone()) throw Error(errc::unavailable, "the client has gone");
         if (!reader_.read_some([this](In item) { this->add(std::move(item)); })) return false;
         reader_.release();
-        this->submit(*engine_, &batching::detail::CompletionExecutor::anywhere(),
-                     batching::detail::Accept::as_many_as_fit);
+        hand_in();
         if (state_.exchange(State::submitted) == State::cancelled) this->cancel(*engine_);
         this->detach();
         return true;
@@ -97,6 +97,21 @@ public:
 
 private:
     enum class State { open, submitted, cancelled };
+    using Steady = std::chrono::steady_clock;
+
+    void hand_in() {
+        auto* const anywhere = &batching::detail::CompletionExecutor::anywhere();
+        constexpr auto accept = batching::detail::Accept::as_many_as_fit;
+        if (!reader_.asks()) return this->submit(*engine_, anywhere, accept);
+        const auto read_for = Steady::now() - arrived_;
+        this->submit_with_terms(*engine_, anywhere, accept, [&](std::size_t part) {
+            CallOptions asked = reader_.asked(part);
+            if (asked.timeout != no_timeout) {
+                asked.timeout = std::chrono::nanoseconds(asked.timeout) - read_for;
+            }
+            return asked;
+        });
+    }
 
     void give_up() override {
         if (state_.exchange(State::cancelled) == State::submitted) this->cancel(*engine_);
@@ -144,16 +159,14 @@ private:
     }
     void write(std::string& results, const std::exception_ptr& error) {
         if (error != last_error_) {  // many items have one error
-            const ::grpc::Status status = status_of(error);
-            failure_code_ = status.error_code();
-            failure_message_ = wire::valid_utf8(status.error_message());
+            failure_ = failure_of(error);
             last_error_ = error;
         }
         const std::size_t before = results.size();
-        wire::write_failure(results, failure_code_, failure_message_);
+        wire::write_failure(results, failure_.code, failure_.message, failure_.retry_after);
         if (results.size() <= room_) return;
         results.resize(before);
-        wire::write_failure(results, failure_code_, "");
+        wire::write_failure(results, failure_.code, "");
     }
     template <class Value>
     void write(std::string& results, const Value& value) {
@@ -178,11 +191,11 @@ private:
     IncomingCall& call_;
     ItemReader<In> reader_;
     ActiveCalls& active_;
+    const Steady::time_point arrived_ = Steady::now();
     const std::size_t max_message_size_;
     std::size_t room_ = 0;           // for the results up to the one that is written
     std::exception_ptr last_error_;  // that was written, as:
-    int failure_code_ = 0;
-    std::string failure_message_;
+    Failure failure_;
     std::atomic<State> state_{State::open};
 };
 
@@ -201,7 +214,10 @@ public:
     }
 
     void flush() override { engine_->flush(); }
-    std::size_t item_size() const noexcept override { return sizeof(typename Call::Part) + 64; }
+    std::size_t item_size() const noexcept override {
+        return sizeof(typename Call::Part) + sizeof(CallOptions) +
+               sizeof(batching::detail::Deadline) + 64;
+    }
 
 private:
     using Call = ProcessCall<In, Out, Clock>;

@@ -8,7 +8,10 @@
 #include <batcher/error.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/tls_mistake.hpp>
+#include <batcher/grpc/detail/wire.hpp>
+#include <chrono>
 #include <exception>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +29,7 @@ inline ::grpc::StatusCode code_of(errc code) noexcept {
         case errc::deadline_exceeded:
             return ::grpc::StatusCode::DEADLINE_EXCEEDED;
         case errc::schema_mismatch:
+        case errc::too_heavy:
             return ::grpc::StatusCode::FAILED_PRECONDITION;
         case errc::unknown_deployment:
             return ::grpc::StatusCode::NOT_FOUND;
@@ -59,20 +63,45 @@ inline ::grpc::Status status_of(const std::exception_ptr& error) noexcept {
     }
 }
 
+// What an item failed with.
+struct Failure {
+    int code = ::grpc::StatusCode::UNKNOWN;
+    std::string message;
+    std::optional<std::chrono::nanoseconds> retry_after;
+};
+
+inline Failure failure_of(const std::exception_ptr& error) {
+    const ::grpc::Status status = status_of(error);
+    Failure failure{status.error_code(), wire::valid_utf8(status.error_message()), {}};
+    try {
+        std::rethrow_exception(error);
+    } catch (const Error& e) {
+        failure.retry_after = e.retry_after();
+        // Of an item FAILED_PRECONDITION says that it is too heavy. (A deployment that calls another may get this.)
+        if (e.code() == errc::schema_mismatch) failure.code = ::grpc::StatusCode::UNKNOWN;
+    } catch (...) {
+    }
+    return failure;
+}
+
 // ---- in the handle -------------------------------------------------------------------------------------
 
-inline std::exception_ptr make_error(errc code, const std::string& sentence) {
-    return std::make_exception_ptr(Error(code, sentence));
+inline std::exception_ptr make_error(
+    errc code, const std::string& sentence,
+    std::optional<std::chrono::nanoseconds> retry_after = std::nullopt) {
+    return std::make_exception_ptr(Error(code, sentence, retry_after));
 }
 
 // What one item of a call failed with, over there.
-inline std::exception_ptr item_error(const Remote& remote, int code, std::string_view what) {
+inline std::exception_ptr item_error(const Remote& remote, const wire::Result& failure) {
     const auto sentence = [&](std::string_view how) {
-        return fmt::format("{} {}: {}", remote.name(), how, what);
+        return fmt::format("{} {}: {}", remote.name(), how, failure.message);
     };
-    switch (code) {
+    switch (failure.code) {
         case ::grpc::StatusCode::RESOURCE_EXHAUSTED:
-            return make_error(errc::overloaded, sentence("refused the item"));
+            return make_error(errc::overloaded, sentence("refused the item"), failure.retry_after);
+        case ::grpc::StatusCode::FAILED_PRECONDITION:
+            return make_error(errc::too_heavy, sentence("refused the item"));
         case ::grpc::StatusCode::UNAVAILABLE:
             return make_error(errc::unavailable, sentence("did not run the item"));
         case ::grpc::StatusCode::CANCELLED:

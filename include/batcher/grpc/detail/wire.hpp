@@ -6,115 +6,125 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <batcher/call_options.hpp>
 #include <batcher/error.hpp>
+#include <batcher/grpc/detail/protobuf.hpp>
+#include <batcher/priority.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace batching::grpc::detail::wire {
 
 // ---- reading -------------------------------------------------------------------------------------------
 
-[[noreturn]] inline void fail(std::string_view message, std::string_view why) {
-    throw Error(errc::malformed, fmt::format("the bytes are not a {}: {}", message, why));
+// A time is sent in nanoseconds, and 0 stands for none: one that is over is sent as 1. What is longer than the library
+// can tell is as good as none.
+inline std::uint64_t sent_time(std::chrono::nanoseconds time) noexcept {
+    return static_cast<std::uint64_t>(std::max<std::chrono::nanoseconds::rep>(1, time.count()));
+}
+inline std::optional<std::chrono::nanoseconds> time_of(std::uint64_t sent) noexcept {
+    constexpr auto most = std::numeric_limits<std::chrono::nanoseconds::rep>::max();
+    if (sent == 0 || sent >= static_cast<std::uint64_t>(most)) return std::nullopt;
+    return std::chrono::nanoseconds(sent);
 }
 
-// One field of a message: its number, and what it holds.
-struct Field {
-    std::uint32_t number = 0;
-    std::uint64_t value = 0;  // of a varint
-    std::string_view bytes;   // of a string, of bytes, of a message
-    bool delimited = false;   // it holds bytes
-};
-
-class Reader {
-public:
-    Reader(std::string_view message, std::string_view bytes) noexcept
-        : message_(message), rest_(bytes) {}
-
-    // False at the end.
-    bool next(Field& field) {
-        if (rest_.empty()) return false;
-        const std::uint64_t key = varint();
-        if (key >> 3U == 0 || key >> 3U > max_field) fail(message_, "a field has no number");
-        field.number = static_cast<std::uint32_t>(key >> 3U);
-        field.delimited = false;
-        switch (key & 7U) {
-            case 0:
-                field.value = varint();
-                return true;
-            case 1:
-                take(8);
-                return true;
-            case 2:
-                field.bytes = take(varint());
-                field.delimited = true;
-                return true;
-            case 5:
-                take(4);
-                return true;
-            default:
-                fail(message_, fmt::format("a field is of kind {}", key & 7U));
-        }
-    }
-
-private:
-    static constexpr std::uint64_t max_field = (1U << 29U) - 1;
-
-    std::uint64_t varint() {
-        std::uint64_t value = 0;
-        for (unsigned shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
-            const auto byte = static_cast<std::uint8_t>(rest_.front());
-            rest_.remove_prefix(1);
-            value |= std::uint64_t{byte & 0x7fU} << shift;
-            if (byte < 0x80) return value;
-        }
-        fail(message_, "a number does not end");
-    }
-
-    std::string_view take(std::uint64_t size) {
-        if (size > rest_.size()) {
-            fail(message_, fmt::format("a field of {} bytes is declared and {} bytes are left",
-                                       size, rest_.size()));
-        }
-        const auto taken = rest_.substr(0, static_cast<std::size_t>(size));
-        rest_.remove_prefix(taken.size());
-        return taken;
-    }
-
-    std::string_view message_;
-    std::string_view rest_;
-};
+// As enum Priority of the .proto has them.
+inline constexpr Priority priorities[]{Priority::normal, Priority::low, Priority::high};
 
 struct ProcessRequest {
     std::string_view deployment;
     std::string_view schema;
     std::vector<std::string_view> items;
+    std::vector<CallOptions> asked;  // for each of the items, or empty: nothing
+};
+
+class RequestReader {
+public:
+    RequestReader(std::string_view bytes, std::size_t max_items)
+        : reader_(message, bytes), max_items_(max_items) {}
+
+    ProcessRequest read() {
+        std::size_t others = 0;  // a few, unless somebody wants to keep us busy
+        for (Field field; reader_.next(field);) {
+            if (!is_of_one_item(field) && ++others > 1000) {
+                fail(message, "it has too many fields");
+            }
+            take(field);
+        }
+        if (!timeouts_.empty() || !priorities_.empty()) take_asked();
+        return std::move(request_);
+    }
+
+private:
+    static constexpr std::string_view message = "batcher.v1.ProcessRequest";
+
+    static bool is_of_one_item(const Field& field) noexcept {
+        const bool asks = field.number == 4 || field.number == 5;
+        return field.number == 3 || (asks && !field.delimited);
+    }
+
+    void take(const Field& field) {
+        if (field.number == 4) return add_numbers(field, timeouts_);
+        if (field.number == 5) return add_numbers(field, priorities_);
+        if (!field.delimited) return;
+        if (field.number == 1) request_.deployment = field.bytes;
+        if (field.number == 2) request_.schema = field.bytes;
+        if (field.number == 3) add(request_.items, field.bytes);
+    }
+
+    using Numbers = std::vector<std::uint64_t>;
+
+    void add_numbers(const Field& field, Numbers& numbers) const {
+        read_numbers(message, field, [&](std::uint64_t number) { add(numbers, number); });
+    }
+    template <class T>
+    void add(std::vector<T>& all, T one) const {
+        if (all.size() == max_items_) {
+            fail(message,
+                 fmt::format("it has more than {} items, the most in one call", max_items_));
+        }
+        all.push_back(one);
+    }
+
+    void take_asked() {
+        check_number("timeouts", timeouts_);
+        check_number("priorities", priorities_);
+        request_.asked.resize(request_.items.size());
+        for (std::size_t i = 0; i < request_.asked.size(); ++i) {
+            CallOptions& asked = request_.asked[i];
+            if (!timeouts_.empty()) asked.timeout = time_of(timeouts_[i]).value_or(no_timeout);
+            if (!priorities_.empty()) asked.priority = priority_of(priorities_[i]);
+        }
+    }
+    void check_number(std::string_view what, const Numbers& numbers) const {
+        if (numbers.empty() || numbers.size() == request_.items.size()) return;
+        fail(message,
+             fmt::format("it has {} {} for {} items", numbers.size(), what, request_.items.size()));
+    }
+    static Priority priority_of(std::uint64_t sent) {
+        if (sent < std::size(priorities)) return priorities[sent];
+        fail(message, fmt::format("a priority is {}, and there are 0, 1 and 2", sent));
+    }
+
+    Reader reader_;
+    const std::size_t max_items_;
+    ProcessRequest request_;
+    Numbers timeouts_;
+    Numbers priorities_;
 };
 
 inline ProcessRequest read_request(std::string_view bytes, std::size_t max_items) {
-    ProcessRequest request;
-    Reader reader("batcher.v1.ProcessRequest", bytes);
-    std::size_t others =
-        0;  // fields that are no items: a few, unless somebody wants to keep us busy
-    for (Field field; reader.next(field);) {
-        if (field.number != 3 && ++others > 1000) {
-            fail("batcher.v1.ProcessRequest", "it has too many fields");
-        }
-        if (!field.delimited) continue;
-        if (field.number == 1) request.deployment = field.bytes;
-        if (field.number == 2) request.schema = field.bytes;
-        if (field.number == 3) {
-            if (request.items.size() == max_items) {
-                fail("batcher.v1.ProcessRequest",
-                     fmt::format("it has more than {} items, the most in one call", max_items));
-            }
-            request.items.push_back(field.bytes);
-        }
-    }
-    return request;
+    return RequestReader(bytes, max_items).read();
 }
 
 struct Result {
@@ -122,6 +132,7 @@ struct Result {
     std::string_view value;
     int code = 0;  // of a failure
     std::string_view message;
+    std::optional<std::chrono::nanoseconds> retry_after;
 };
 
 inline Result read_result(std::string_view bytes) {
@@ -140,6 +151,7 @@ inline Result read_result(std::string_view bytes) {
         for (Field part; failure.next(part);) {
             if (part.number == 1 && !part.delimited) result.code = static_cast<int>(part.value);
             if (part.number == 2 && part.delimited) result.message = part.bytes;
+            if (part.number == 3 && !part.delimited) result.retry_after = time_of(part.value);
         }
     }
     if (!found) fail("batcher.v1.Result", "it has neither a value nor a failure");
@@ -168,44 +180,6 @@ void read_response(std::string_view bytes, std::size_t expected, Take take) {
 
 // ---- writing -------------------------------------------------------------------------------------------
 
-inline constexpr char delimited(unsigned number) noexcept {
-    return static_cast<char>(number << 3U | 2U);
-}
-
-inline void write_varint(std::string& out, std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7U) out.push_back(static_cast<char>(value | 0x80U));
-    out.push_back(static_cast<char>(value));
-}
-
-inline void write_number(std::string& out, unsigned number, std::uint64_t value) {
-    out.push_back(static_cast<char>(number << 3U));
-    write_varint(out, value);
-}
-
-inline void write_bytes(std::string& out, unsigned number, std::string_view bytes) {
-    out.push_back(delimited(number));
-    write_varint(out, bytes.size());
-    out.append(bytes);
-}
-
-// A field that `write(out)` appends. Its length is known afterwards: there is room for that of a small
-// one, a larger one is moved up.
-template <class Write>
-void write_field(std::string& out, unsigned number, Write write) {
-    out.push_back(delimited(number));
-    out.push_back(0);
-    const std::size_t start = out.size();
-    write(out);
-    std::uint64_t size = out.size() - start;
-    if (size < 0x80) {
-        out[start - 1] = static_cast<char>(size);
-        return;
-    }
-    std::string length;
-    write_varint(length, size);
-    out.replace(start - 1, 1, length);
-}
-
 inline void write_header(std::string& out, std::string_view deployment, std::string_view schema) {
     write_bytes(out, 1, deployment);
     if (!schema.empty()) write_bytes(out, 2, schema);
@@ -217,45 +191,39 @@ void write_item(std::string& out, Encode encode) {
     write_field(out, 3, encode);
 }
 
+// What is asked for all items of a ProcessRequest: nothing is written of what nobody asks for.
+inline void write_asked(std::string& out, std::span<const CallOptions> asked) {
+    const auto write = [&](unsigned number, auto value_of) {
+        std::vector<std::uint64_t> values;
+        values.reserve(asked.size());
+        for (const CallOptions& one : asked) values.push_back(value_of(one));
+        if (std::ranges::count(values, 0U) == std::ssize(values)) return;
+        write_numbers(out, number, values);
+    };
+    write(4, [](const CallOptions& one) -> std::uint64_t {
+        return one.timeout == no_timeout ? 0 : sent_time(one.timeout);
+    });
+    write(5, [](const CallOptions& one) {
+        const auto* const found = std::ranges::find(priorities, one.priority);
+        return static_cast<std::uint64_t>(found - priorities);
+    });
+}
+// The most bytes that that takes.
+constexpr std::size_t most_asked(std::size_t items) noexcept { return 2 * 11 + items * (10 + 1); }
+
 // A result of a ProcessResponse.
 template <class Encode>
 void write_value(std::string& out, Encode encode) {
     write_field(out, 1, [&](std::string& result) { write_field(result, 1, encode); });
 }
 
-// The text with a '?' for each byte that is not UTF-8: protobuf refuses a whole message for one of those.
-inline std::string valid_utf8(std::string_view text) {
-    const auto byte = [&](std::size_t at) {
-        return at < text.size() ? static_cast<std::uint8_t>(text[at]) : std::uint8_t{0};
-    };
-    const auto length = [&](std::size_t at) -> std::size_t {  // of a character; 0: it is none
-        const unsigned first = byte(at);
-        if (first < 0x80) return 1;
-        const std::size_t size = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-        if (size == 0 || first > 0xf4) return 0;
-        for (std::size_t i = 1; i < size; ++i) {
-            if ((byte(at + i) & 0xc0U) != 0x80) return 0;
-        }
-        const unsigned second =
-            byte(at + 1);  // neither too long a form, nor a surrogate, nor too large
-        const bool wrong = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
-                           (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
-        return wrong ? 0 : size;
-    };
-    std::string valid(text);
-    for (std::size_t at = 0; at < valid.size();) {
-        const std::size_t size = length(at);
-        if (size == 0) valid[at] = '?';
-        at += size == 0 ? 1 : size;
-    }
-    return valid;
-}
-
-inline void write_failure(std::string& out, int code, std::string_view message) {
+inline void write_failure(std::string& out, int code, std::string_view message,
+                          std::optional<std::chrono::nanoseconds> retry_after = {}) {
     write_field(out, 1, [&](std::string& result) {
         write_field(result, 2, [&](std::string& failure) {
             write_number(failure, 1, static_cast<std::uint64_t>(code));
             write_bytes(failure, 2, message);
+            if (retry_after) write_number(failure, 3, sent_time(*retry_after));
         });
     });
 }
