@@ -262,7 +262,7 @@ private:
     template <class Change>
     void each_line(Change change) noexcept;
 
-    void note_deadlines(const Batch& batch) noexcept;
+    void note_deadlines(Batch& batch) noexcept;
     // A call leaves the queue or the batch that runs with it, uncounted in the results. False if its end is
     // decided already.
     bool take_out(Call& call) noexcept;

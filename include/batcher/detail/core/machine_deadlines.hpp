@@ -59,13 +59,20 @@ BATCHER_NOINLINE inline void Machine::loaded(Batch& batch) noexcept {
 }
 
 // The oldest call of a batch may have to be looked for before its batch ends.
-inline void Machine::note_deadlines(const Batch& batch) noexcept {
+inline void Machine::note_deadlines(Batch& batch) noexcept {
     if (rules_.timeout == Rules::never) return;
     const bool formed = batch.phase == BatchPhase::loading || batch.phase == BatchPhase::running;
     if (!formed || batch.calls.empty()) return;
-    const Call& oldest = batch.calls.front();
-    if (oldest.queued_at == batch.calls.back().queued_at) return;
-    late_at_ = std::min(late_at_, rules_.deadline(oldest));
+    Call* oldest = &batch.calls.front();
+    Time youngest = batch.calls.back().queued_at;
+    if (batch.has_terms) {  // they stand in the order of service
+        batch.calls.for_each([&](Call& call) {
+            if (call.queued_at < oldest->queued_at) oldest = &call;
+            youngest = std::max(youngest, call.queued_at);
+        });
+    }
+    if (oldest->queued_at == youngest) return;
+    late_at_ = std::min(late_at_, rules_.deadline(*oldest));
 }
 
 BATCHER_NOINLINE inline Time Machine::leave_by(const Line& line) const noexcept {
