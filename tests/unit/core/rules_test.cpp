@@ -100,7 +100,7 @@ TEST_CASE("a clock may stand before its epoch", "[rules]") {
 }
 
 TEST_CASE("the arrival that fills the batch that is filling is seen, and the first", "[rules]") {
-    const auto seen = [](int n) { return three_in_10ms.notify_after(n, false, true); };
+    const auto seen = [](std::size_t n) { return three_in_10ms.notify_after(n, false, true); };
     CHECK(seen(0) == 1);
     CHECK(seen(1) == 2);
     CHECK(seen(2) == 1);
