@@ -1,7 +1,7 @@
 # What the plots share. Each is called with the directory of this file and the name of the file to write.
 set terminal svg size 1100,700 dynamic background rgb "white" font "sans-serif,12"
 set output file
-set datafile separator comma
+set datafile separator tab
 set key outside right top Left reverse noenhanced font ",10"
 set grid
 set style data yerrorlines

@@ -8,4 +8,4 @@ set style fill solid 0.6
 set boxwidth 0.7
 set xtics noenhanced
 set offsets 0.7, 0.7, 0, 0
-plot "compile.csv" using 0:"median":"min":"max":(0.7):xticlabels(stringcolumn("arrangement")."\n".stringcolumn("contender")) with boxerrorbars
+plot "compile.tsv" using 0:"median":"min":"max":(0.7):xticlabels(stringcolumn("arrangement")."\n".stringcolumn("contender")) with boxerrorbars

@@ -19,6 +19,6 @@ array contenders[13] = ["no library", "this library", "oneTBB flow graph", \
     "this library", "by hand: promise and future"]
 array colours[13] = [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5]
 array dashes[13] = [2, 1, 3, 2, 1, 3, 2, 1, 3, 2, 1, 1, 3]
-plot for [i = 1:13] "cost.csv" \
+plot for [i = 1:13] "cost.tsv" \
     using "callers":(cell(arrangements[i], contenders[i], "median")):(cell(arrangements[i], contenders[i], "min")):(cell(arrangements[i], contenders[i], "max")) \
     linetype colours[i] dashtype dashes[i] title arrangements[i].": ".contenders[i]

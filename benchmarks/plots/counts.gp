@@ -8,4 +8,4 @@ set yrange [50:*]
 set style fill solid 0.6
 set boxwidth 0.7
 set xtics rotate by -35 noenhanced
-plot "counts.csv" using 0:"instructions":xticlabels(stringcolumn("arrangement")) with boxes
+plot "counts.tsv" using 0:"instructions":xticlabels(stringcolumn("arrangement")) with boxes

@@ -12,7 +12,7 @@ do for [m = 1:2] {
     set ylabel labels[m]
     do for [a in "50 500 5000"] {
         set title "a = ".a." us"
-        plot for [i = 1:3] "gain.csv" \
+        plot for [i = 1:3] "gain.tsv" \
             using "items_per_second":(cell(a + 0, i, metrics[m], "median")):(cell(a + 0, i, metrics[m], "min")):(cell(a + 0, i, metrics[m], "max")) \
             title contenders[i]
     }

@@ -11,7 +11,7 @@ array contenders[8] = ["no library, one thread", "no library, two threads", "thi
 do for [q in "p50 p99"] {
     set ylabel q.", us"
     set key inside left top
-    plot for [i = 1:8] "latency_open.csv" \
+    plot for [i = 1:8] "latency_open.tsv" \
         using "items_per_second":(rows_of("contender", contenders[i], "metric", q, "median")):(rows_of("contender", contenders[i], "metric", q, "min")):(rows_of("contender", contenders[i], "metric", q, "max")) \
         title contenders[i]
 }

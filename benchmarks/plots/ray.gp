@@ -8,8 +8,8 @@ unset key
 set xtics rotate by -60 noenhanced font ",8"
 set bmargin 18
 set offsets 0.7, 0.7, 0, 0
-most = system("tail -n 1 ray.csv | cut -d , -f 1")
-rows(metric) = sprintf("< grep -e ^in_flight -e '^%s,.*,%s,' ray.csv", most, metric)
+most = system("tail -n 1 ray.tsv | cut -f 1")
+rows(metric) = sprintf("< grep -e ^in_flight -e '^%s\t.*\t%s\t' ray.tsv", most, metric)
 set title most." in flight:\nitems a second"
 plot rows("items") using 0:"median":"min":"max":(0.7):xticlabels(stringcolumn("contender"))
 set title "processor time an item, us"
