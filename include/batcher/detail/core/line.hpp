@@ -10,7 +10,9 @@
 #include <batcher/detail/core/interned.hpp>
 #include <batcher/detail/core/lane.hpp>
 #include <batcher/detail/core/terms.hpp>
+#include <compare>
 #include <cstddef>
+#include <cstdint>
 
 namespace batching::detail {
 
@@ -135,16 +137,19 @@ private:
     std::size_t with_terms_ = 0;  // calls
 
     // Of Lines:
-    Line* previous_ready_ = nullptr;  // in the ring of those that are ready
-    Line* next_ready_ = nullptr;
+    struct Turn {
+        std::uint64_t position;
+        bool again;            // it was ready before
+        std::uint64_t number;  // of those at the same position
+        auto operator<=>(const Turn&) const = default;
+    };
+    Turn turn_;                 // while it is ready
     Line* previous_ = nullptr;  // in the list of those with calls
     Line* next_ = nullptr;
-    std::size_t batches_ = 0;     // that could start now
-    std::size_t credit_ = 0;      // for batches of its turn
+    std::size_t batches_ = 0;     // that could start now; if there are any it is ready
     Time due_ = Time::max();      // what it waits for in the heap
     bool listed_ = false;         // it has calls, and is in the list
     bool waits_for_due_ = false;  // it is in the heap
-    bool its_turn_ = false;
 };
 
 }  // namespace batching::detail

@@ -1,10 +1,12 @@
 // Lines: the keys that have calls waiting, each with its own line, and whose turn it is.
 //
 // A line is ready when a batch of it may leave: it is full, or its oldest call has waited long enough, or it is flushed.
-// Free slots go round the lines that are ready. In its turn each gets credit for one batch of the largest size, and
-// may leave with as many as it has credit for; what is left over is kept while it stays ready. So each key gets the
-// same share of the items (of their weight, if they have one), however much the others offer. Method: deficit round
-// robin (Shreedhar, Varghese, 1995). All O(1), but for O(log keys) where a line is not ready.
+// Free slots go round the lines that are ready, so that each key gets the same share of the items (of their weight, if
+// they have one), however much the others offer. Method: self-clocked fair queueing (Golestani, 1994). Each line has a
+// position, which each of its batches moves on by what is in it; next is the line that is furthest behind. One that
+// becomes ready starts where the service is by then: what it did not ask for before is not made up for. At the same
+// position it goes before those that were ready all the time, or one that asks little would wait for two batches of one
+// that asks always. O(log keys).
 #pragma once
 
 #include <algorithm>
@@ -12,6 +14,7 @@
 #include <batcher/detail/core/line.hpp>
 #include <batcher/detail/core/rules.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace batching::detail {
@@ -29,10 +32,14 @@ public:
         const std::size_t batches =
             std::min(free, std::max<std::size_t>(rules_.full_batches(line), leaves ? 1 : 0));
         batches_ += batches - line.batches_;
-        if ((batches == 0) != (line.batches_ == 0))
-            batches == 0 ? leave_ring(line) : join_ring(line);
-        line.batches_ = batches;
-        wait_for(line, !line.empty() && batches == 0 && free != 0, due);
+        const bool was_ready = std::exchange(line.batches_, batches) != 0;
+        if (batches != 0) {
+            stop_waiting(line);
+            if (!was_ready) join(line);
+        } else {
+            if (was_ready) ready_.erase(line);
+            free != 0 && !line.empty() ? wait_for(line, due) : stop_waiting(line);
+        }
     }
 
     // Time has passed: the next line that has become due, or null. To be told that it has changed.
@@ -47,19 +54,15 @@ public:
     std::size_t batches() const noexcept { return batches_; }
 
     // The line whose turn it is, or null.
-    Line* turn() noexcept {
-        if (ring_ == nullptr) return nullptr;
-        if (!std::exchange(ring_->its_turn_, true)) ring_->credit_ += rules_.most_in_turn();
-        return ring_;
-    }
+    Line* turn() const noexcept { return ready_.empty() ? nullptr : &ready_.top(); }
     // A batch of so many items, or of so much weight, of the line whose turn it was has been formed. To be told before
     // that the line has changed.
     void served(Line& line, std::size_t cost) noexcept {
-        line.credit_ -= std::min(line.credit_, cost);
-        const std::size_t next = rules_.weighed() ? line.weight() : line.size();
-        if (std::min(next, rules_.most_in_turn()) <= line.credit_) return;
-        line.its_turn_ = false;
-        if (ring_ == &line) ring_ = line.next_ready_;
+        const bool ready = line.batches_ != 0;  // some of its calls may have been let go meanwhile
+        if (ready) ready_.erase(line);
+        line.turn_ = {line.turn_.position + cost, true, ++turns_};
+        service_ = std::max(service_, line.turn_.position);
+        if (ready) ready_.push(line);
     }
 
     // Calls `visit` with each line that has calls; it may change that line.
@@ -76,6 +79,9 @@ private:
     struct Sooner {
         bool operator()(const Line& a, const Line& b) const noexcept { return a.due_ < b.due_; }
     };
+    struct FurtherBehind {
+        bool operator()(const Line& a, const Line& b) const noexcept { return a.turn_ < b.turn_; }
+    };
 
     void list(Line& line, bool listed) noexcept {
         if (std::exchange(line.listed_, listed) == listed) return;
@@ -87,39 +93,32 @@ private:
         (line.next_ == nullptr ? last_ : line.next_->previous_) = listed ? &line : line.previous_;
     }
 
-    // Before the one whose turn it is: it comes last.
-    void join_ring(Line& line) noexcept {
-        line.credit_ = 0;
-        line.its_turn_ = false;
-        if (ring_ == nullptr) {
-            ring_ = line.next_ready_ = line.previous_ready_ = &line;
-            return;
-        }
-        line.next_ready_ = ring_;
-        line.previous_ready_ = ring_->previous_ready_;
-        line.previous_ready_->next_ready_ = ring_->previous_ready_ = &line;
-    }
-    void leave_ring(Line& line) noexcept {
-        line.previous_ready_->next_ready_ = line.next_ready_;
-        line.next_ready_->previous_ready_ = line.previous_ready_;
-        if (ring_ == &line) ring_ = line.next_ready_ == &line ? nullptr : line.next_ready_;
+    void join(Line& line) noexcept {
+        line.turn_ = {service_, false, ++turns_};
+        ready_.push(line);
     }
 
-    void wait_for(Line& line, bool waits, Time due) noexcept {
-        if (line.waits_for_due_ && (!waits || due != line.due_)) waiting_.erase(line);
-        const bool waited = std::exchange(line.waits_for_due_, waits);
-        if (!waits || (waited && due == line.due_)) return;
+    void wait_for(Line& line, Time due) noexcept {
+        if (line.waits_for_due_ && due == line.due_) return;
+        stop_waiting(line);
+        line.waits_for_due_ = true;
         line.due_ = due;
         waiting_.push(line);
+    }
+    void stop_waiting(Line& line) noexcept {
+        if (std::exchange(line.waits_for_due_, false)) waiting_.erase(line);
     }
 
     const Rules& rules_;
     Time now_ = Time::min();
     Line* first_ = nullptr;  // of those that have calls, since when they have some
     Line* last_ = nullptr;
-    Line* ring_ = nullptr;        // whose turn it is, of those that are ready
-    std::size_t batches_ = 0;     // of those
+    // A line stands in one of these heaps at most.
+    Heap<Line, FurtherBehind> ready_;
     Heap<Line, Sooner> waiting_;  // those that are not ready, and may be once they are due
+    std::size_t batches_ = 0;     // of those that are ready
+    std::uint64_t service_ = 0;   // the position that it has reached
+    std::uint64_t turns_ = 0;     // so far
 };
 
 }  // namespace batching::detail

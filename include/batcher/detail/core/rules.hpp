@@ -103,11 +103,6 @@ struct Rules {
     }
     bool weighed() const noexcept { return max_batch_weight != no_limit; }
 
-    // What a key may send in its turn: one batch of the largest size.
-    std::size_t most_in_turn() const noexcept {
-        return weighed() ? max_batch_weight : max_batch_size;
-    }
-
     static Time after(Time since, Time time) noexcept {
         return since > never - time ? never : since + time;
     }
