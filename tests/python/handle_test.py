@@ -160,9 +160,9 @@ class Calling(support.Case):
             self.assertIn("gave an answer that cannot be read: integer division", str(error))
 
     async def test_errors_go_from_process_to_process(self):
-        error = pickle.loads(pickle.dumps(batcher_handle.RemoteFailure("It failed: x", "x")))
-        self.assertIsInstance(error, batcher_handle.RemoteFailure)
-        self.assertEqual((str(error), error.detail), ("It failed: x", "x"))
+        error = pickle.loads(pickle.dumps(batcher_handle.Overloaded("It is full: x", "x", 1.5)))
+        self.assertIsInstance(error, batcher_handle.Overloaded)
+        self.assertEqual((str(error), error.detail, error.retry_after), ("It is full: x", "x", 1.5))
 
     async def test_no_such_deployment(self):
         async with Handle(self.serve().address, "nobody") as handle:

@@ -3,61 +3,19 @@ proxy is, and of answers that no deployment gives."""
 
 import asyncio
 
-import grpc
-import grpc.aio
-
 import batcher_handle
 import support
 from batcher_handle import Handle, Options, messages
+from fake import Fake, failure, results
 from grpc import StatusCode
 
 DIED = (StatusCode.INTERNAL, "The actor died unexpectedly.")
 UNSEEN = (StatusCode.CANCELLED, "CANCELLED")  # what gRPC says of a call that its server never saw
 
 
-def results(*values):
-    found = [messages.Result(value=batcher_handle.pack(value)) for value in values]
-    return messages.ProcessResponse(results=found).SerializeToString()
-
-
-class Proxy(grpc.GenericRpcHandler):
-    """Fails the first Process calls, each with the next of its statuses, and answers each of the others with 42. It
-    answers like a deployment, with its mark, or without."""
-
-    def __init__(self, *failures, marked=False, reply=None):
-        self._failures = list(failures)
-        self._mark = ((messages.DEPLOYMENT_MARK, "1"),) if marked else ()
-        self._reply = results(42) if reply is None else reply
-        self.calls = 0  # of Process
-
-    async def start(self):
-        self._server = grpc.aio.server()
-        self._server.add_generic_rpc_handlers((self,))
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        await self._server.start()
-
-    async def stop(self):
-        await self._server.stop(None)
-
-    def service(self, call):
-        answer = self._process if call.method == messages.PROCESS else self._describe
-        return grpc.unary_unary_rpc_method_handler(answer)
-
-    async def _describe(self, _, context):
-        context.set_trailing_metadata(self._mark)
-        return b""
-
-    async def _process(self, _, context):
-        self.calls += 1
-        if self._failures:
-            await context.abort(*self._failures.pop(0))
-        context.set_trailing_metadata(self._mark)
-        return self._reply
-
-
 class Proxies(support.Case):
     async def start(self, *failures, **options):
-        proxy = Proxy(*failures, **options)
+        proxy = Fake(*failures, **options)
         await proxy.start()
         self.addAsyncCleanup(proxy.stop)
         return proxy
@@ -112,6 +70,35 @@ class Proxies(support.Case):
                 str(outcome), f"{where} {sentence}: {detail or 'nothing more was said'}"
             )
             self.assertEqual(proxy.calls, 1)
+
+    async def test_what_a_deployment_says_of_an_item_arrives_as_the_fitting_error(self):
+        bh = batcher_handle
+        table = [
+            (StatusCode.RESOURCE_EXHAUSTED, bh.Overloaded, "refused the item"),
+            (StatusCode.FAILED_PRECONDITION, bh.TooHeavy, "refused the item"),
+            (StatusCode.UNAVAILABLE, bh.Unavailable, "did not run the item"),
+            (StatusCode.CANCELLED, bh.Unavailable, "cancelled the item"),
+            (StatusCode.DEADLINE_EXCEEDED, bh.DeadlineExceeded, "did not run the item in time"),
+            (StatusCode.INVALID_ARGUMENT, bh.Malformed, "could not read the item"),
+            (StatusCode.OUT_OF_RANGE, bh.MessageTooLarge, "could not answer"),
+            (StatusCode.UNKNOWN, bh.RemoteFailure, "failed on the item"),
+        ]
+        for code, error, sentence in table:
+            reply = messages.ProcessResponse(results=[failure(code, "So it is.")])
+            proxy = await self.start(reply=reply.SerializeToString())
+            outcome = await self.call_through(proxy)
+            self.assertIs(type(outcome), error)
+            where = f'the deployment "doubling" at {proxy.address}'
+            self.assertEqual(str(outcome), f"{where} {sentence}: So it is.")
+            self.assertEqual(outcome.detail, "So it is.")
+
+    async def test_when_to_try_again_is_told_in_seconds_or_not_at_all_as_by_older_deployments(self):
+        for of_the_deployment, seconds in (({"retry_after_ns": 35_000_000}, 0.035), ({}, None)):
+            refusal = failure(StatusCode.RESOURCE_EXHAUSTED, "Full.", **of_the_deployment)
+            reply = messages.ProcessResponse(results=[refusal]).SerializeToString()
+            outcome = await self.call_through(await self.start(reply=reply))
+            self.assertIs(type(outcome), batcher_handle.Overloaded)
+            self.assertEqual(outcome.retry_after, seconds)
 
     async def test_an_idempotent_call_that_a_proxy_fails_is_sent_again_at_most_max_attempts_times(
         self,

@@ -1,6 +1,6 @@
 """What a call fails with: one class for each reason, all of them an Error, each text a whole sentence."""
 
-from typing import Any
+from typing import Any, Optional
 
 import grpc
 
@@ -8,11 +8,15 @@ Code = grpc.StatusCode
 
 
 class Error(Exception):
-    """Of a call. str(): a sentence with address and deployment; `detail`: the words of whoever failed it."""
+    """Of a call. str(): a sentence with address and deployment; `detail`: the words of whoever failed it;
+    `retry_after`: in about so many seconds it may be worth trying again, or None, if that is not known."""
 
-    def __init__(self, sentence: str, detail: str = "") -> None:
+    def __init__(
+        self, sentence: str, detail: str = "", retry_after: Optional[float] = None
+    ) -> None:
         super().__init__(sentence)
         self.detail = detail or sentence
+        self.retry_after = retry_after
 
 
 class Closed(Error):
@@ -32,7 +36,8 @@ class MessageTooLarge(Error):
 
 
 class Overloaded(Error):
-    """As many items wait as may, here or in the deployment. The item has not run."""
+    """As many items wait as may, here or in the deployment, or so many that the item would be late. It has not run.
+    The deployment says `retry_after`, once it knows how long its batches take."""
 
 
 class RemoteFailure(Error):
@@ -45,6 +50,10 @@ class ResultCountMismatch(Error):
 
 class SchemaMismatch(Error):
     """Options.schema is not the deployment's."""
+
+
+class TooHeavy(Error):
+    """The item alone is heavier than a batch of the deployment may be. It has not run."""
 
 
 class Unauthenticated(Error):
@@ -61,6 +70,7 @@ class UnknownDeployment(Error):
 
 _OF_ITEMS = {
     Code.RESOURCE_EXHAUSTED: (Overloaded, "refused the item"),
+    Code.FAILED_PRECONDITION: (TooHeavy, "refused the item"),
     Code.UNAVAILABLE: (Unavailable, "did not run the item"),
     Code.CANCELLED: (Unavailable, "cancelled the item"),
     Code.DEADLINE_EXCEEDED: (DeadlineExceeded, "did not run the item in time"),
@@ -91,7 +101,8 @@ _OF_CALLS = {
 def of_item(name: str, failure: Any) -> Error:
     """Of one item of a call; the others have their own outcome."""
     error, how = _OF_ITEMS_BY_NUMBER.get(failure.code, (RemoteFailure, "failed on the item"))
-    return error(f"{name} {how}: {failure.message}", failure.message)
+    retry_after = failure.retry_after_ns / 1e9 or None
+    return error(f"{name} {how}: {failure.message}", failure.message, retry_after)
 
 
 def of_call(name: str, code: Any, detail: str) -> Error:

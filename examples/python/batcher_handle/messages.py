@@ -43,7 +43,12 @@ def _described() -> descriptor_pb2.FileDescriptorProto:
         one("value", 1, field.TYPE_BYTES, oneof_index=0),
         one("failure", 2, oneof_index=0, **of("Failure")),
     ).oneof_decl.add(name="outcome")
-    message("Failure", one("code", 1, field.TYPE_INT32), one("message", 2, field.TYPE_STRING))
+    message(
+        "Failure",
+        one("code", 1, field.TYPE_INT32),
+        one("message", 2, field.TYPE_STRING),
+        one("retry_after_ns", 3, field.TYPE_UINT64),
+    )
     message("DescribeResponse", many("deployments", 1, **of("Description")))
     message(
         "Description",
