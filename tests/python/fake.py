@@ -42,6 +42,9 @@ class Fake(grpc.GenericRpcHandler):
     def last(self):
         return messages.ProcessRequest.FromString(self.requests[-1])
 
+    def fail_next(self, *status):
+        self._failures.append(status)
+
     def hold(self):
         self._may_answer.clear()
 

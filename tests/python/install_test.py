@@ -12,7 +12,7 @@ import tempfile
 SKIPPED = 77
 HERE = pathlib.Path(__file__).resolve().parent
 NEEDED = ["grpcio", "msgpack", "protobuf", "setuptools>=61", "wheel"]
-TESTS = ["handle_test.py", "proxy_test.py", "faults_test.py"]
+TESTS = ["handle_test.py", "asked_test.py", "proxy_test.py", "faults_test.py"]
 
 
 def skip(reason):

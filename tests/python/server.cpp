@@ -107,7 +107,8 @@ void serve(Options& options) {
     batching::Batcher work{Work(options["label"], options["log"]),
                            {.max_batch_size = number("max_batch", 256),
                             .batch_timeout = 0ns,
-                            .max_queue_size = number("max_queue", batching::no_limit)}};
+                            .max_queue_size = number("max_queue", batching::no_limit),
+                            .priority_aging = batching::no_timeout}};
     batching::Batcher square_root{square_roots, {.batch_timeout = 0ns}};
     batching::Batcher words{lengths, {.batch_timeout = 0ns}};
     batching::Batcher nothing{[](const std::vector<int>&) {}, {.batch_timeout = 0ns}};

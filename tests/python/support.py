@@ -92,8 +92,12 @@ class Case(unittest.IsolatedAsyncioTestCase):
 
     def ran(self):
         """How often each item of "work" was run, by all servers of this test."""
+        return collections.Counter(self.in_order())
+
+    def in_order(self):
+        """The items of "work" as they were run."""
         with open(self.file("log")) as log:
-            return collections.Counter(map(int, log.read().split()))
+            return list(map(int, log.read().split()))
 
     async def until_it_runs(self, number):
         await eventually(lambda: self.ran()[number])

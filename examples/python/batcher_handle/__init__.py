@@ -28,6 +28,7 @@ from .errors import (
     UnknownDeployment,
 )
 from .handle import Handle
+from .item import Priority
 from .options import Keepalive, Options, Tls
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "MessageTooLarge",
     "Options",
     "Overloaded",
+    "Priority",
     "RemoteFailure",
     "ResultCountMismatch",
     "SchemaMismatch",

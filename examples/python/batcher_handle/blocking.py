@@ -7,6 +7,7 @@ from typing import Any, Callable, Coroutine, Generic, Iterable, List, Optional, 
 
 from .codec import pack, unpack
 from .handle import Handle
+from .item import Priority
 from .options import Options
 
 In = TypeVar("In")
@@ -33,13 +34,22 @@ class BlockingHandle(Generic[In, Out]):
         self._lock = threading.Lock()
         self._thread: Optional[_LoopThread] = None
 
-    def process(self, item: In) -> Out:
-        """One item in, its result out; or an Error."""
-        return self._run(self._handle.process(item))
+    def process(
+        self, item: In, *, timeout: Optional[float] = None, priority: Priority = "normal"
+    ) -> Out:
+        """One item in, its result out; or an Error. What may be asked for says Handle.process()."""
+        return self._run(self._handle.process(item, timeout=timeout, priority=priority))
 
-    def process_many(self, items: Iterable[In]) -> List[Out]:
-        """The results in the order of the items, once all have ended; or the first Error among them."""
-        return self._run(self._handle.process_many(items))
+    def process_many(
+        self,
+        items: Iterable[In],
+        *,
+        timeout: Optional[float] = None,
+        priority: Priority = "normal",
+    ) -> List[Out]:
+        """The results in the order of the items, once all have ended; or the first Error among them. `timeout` and
+        `priority` are those of each item."""
+        return self._run(self._handle.process_many(items, timeout=timeout, priority=priority))
 
     def close(self) -> None:
         """No more is accepted. Waits for what was: at most Options.timeout."""

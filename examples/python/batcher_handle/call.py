@@ -10,30 +10,19 @@ It is sent again only if that cannot run an item twice, or if the user says that
 
 import asyncio
 import copy
-from typing import Any, Callable, Generic, List, Optional, TypeVar
+from typing import Any, Callable, Generic, List, TypeVar
 
 import grpc
 import grpc.aio
 
 from . import errors, messages
+from .item import Item
 from .remote import Remote, has_mark
 
 Out = TypeVar("Out")
 
 Code = grpc.StatusCode
 _MAY_BE_REPEATED = (Code.UNAVAILABLE, Code.CANCELLED, Code.INTERNAL, Code.UNKNOWN)
-
-
-class Item(Generic[Out]):
-    """One that a caller waits for."""
-
-    __slots__ = ("call", "data", "deadline", "future")
-
-    def __init__(self, data: bytes, deadline: float, future: "asyncio.Future[Out]") -> None:
-        self.data = data
-        self.deadline = deadline  # by the event loop's clock
-        self.future = future
-        self.call: Optional[Call[Out]] = None  # while it is under way
 
 
 class Call(Generic[Out]):
@@ -44,7 +33,7 @@ class Call(Generic[Out]):
         self._items = items
         self._decode = decode
         self._wanted = len(items)
-        self._deadline = max(item.deadline for item in items)
+        self._deadline = max(item.asked.deadline for item in items)
         for item in items:
             item.call = self
         self.task = asyncio.get_running_loop().create_task(self._run())
@@ -61,43 +50,65 @@ class Call(Generic[Out]):
 
     async def _run(self) -> None:
         try:
-            self._read(await self._answer())
+            await self._send_until_answered()
         except errors.Error as error:
             self._fail(error)
         except Exception as error:  # whatever it is: no caller waits for ever
             self._fail(errors.RemoteFailure(f"{self._remote.name} could not be called: {error!r}"))
 
-    async def _answer(self) -> bytes:
-        """The bytes of a reply."""
+    async def _send_until_answered(self) -> None:
         remote = self._remote
-        request = messages.ProcessRequest(
-            deployment=remote.deployment,
-            schema=remote.options.schema,
-            items=[item.data for item in self._items],
-        ).SerializeToString()
         attempts = 0
         while True:
             connection = await remote.reach(self._deadline)
-            call = self._send(connection.process, request)
+            sent = self._in_time()
+            if not sent:
+                return self._expire()
+            call = self._send(connection.process, self._request(sent))
             try:
                 reply: bytes = await call
             except grpc.aio.AioRpcError as error:
                 attempts += 1
                 pause = min(0.16, 0.005 * 2 ** (attempts - 1))
                 if not await self._may_go_again(error, attempts, pause):
-                    raise self._failed(error) from None
+                    return self._failed(error)
                 await asyncio.sleep(pause)
             else:
                 if not remote.pings:
                     remote.seen(await call.trailing_metadata())
-                return reply
+                return self._read(reply, sent)
+
+    def _in_time(self) -> List[Item[Out]]:
+        """Those that somebody still waits for."""
+        now = self._now()
+        return [
+            item for item in self._items if not item.future.done() and item.asked.deadline > now
+        ]
+
+    def _request(self, items: List[Item[Out]]) -> bytes:
+        remote = self._remote
+        request = messages.ProcessRequest(
+            deployment=remote.deployment,
+            schema=remote.options.schema,
+            items=[item.data for item in items],
+        )
+        if any(item.asked.is_told for item in items):
+            now = self._now()
+            request.timeouts_ns.extend(_nanoseconds_left(item, now) for item in items)
+        if any(item.asked.priority != "normal" for item in items):
+            request.priorities.extend(messages.PRIORITIES[item.asked.priority] for item in items)
+        return bytes(request.SerializeToString())
 
     def _send(self, method: Any, request: bytes) -> Any:
-        left = max(0.0, self._deadline - asyncio.get_running_loop().time())
+        left = max(0.0, self._deadline - self._now())
         return method(request, timeout=left, metadata=self._remote.metadata, wait_for_ready=True)
 
     def _has_time(self, pause: float) -> bool:
-        return asyncio.get_running_loop().time() + pause < self._deadline
+        return self._now() + pause < self._deadline
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _may_go_again(self, error: Any, attempts: int, pause: float) -> bool:
         options = self._remote.options
@@ -129,27 +140,30 @@ class Call(Generic[Out]):
                 return has_mark(await call.trailing_metadata(), messages.DEPLOYMENT_MARK)
         return False
 
-    def _failed(self, error: Any) -> errors.Error:
-        remote = self._remote
+    def _failed(self, error: Any) -> None:
         if error.code() is Code.DEADLINE_EXCEEDED and not self._has_time(0.01):
-            return errors.too_late(remote.name, remote.options.timeout, remote.why_not())
-        return errors.of_call(remote.name, error.code(), error.details() or "")
+            return self._expire()
+        self._fail(errors.of_call(self._remote.name, error.code(), error.details() or ""))
 
     def _fail(self, error: errors.Error) -> None:
         for item in self._items:
-            if not item.future.done():
-                item.future.set_exception(copy.copy(error))  # each gets its own traceback
+            item.fail(copy.copy(error))  # each gets its own traceback
 
-    def _read(self, reply: bytes) -> None:
+    def _expire(self) -> None:
+        reason = self._remote.why_not()
+        for item in self._items:
+            item.expire(self._remote.name, reason)
+
+    def _read(self, reply: bytes, sent: List[Item[Out]]) -> None:
         name = self._remote.name
         try:
             results = messages.ProcessResponse.FromString(reply).results
         except Exception as error:
             raise errors.Malformed(f"{name} gave an answer that cannot be read: {error}") from None
-        if len(results) != len(self._items):
-            counts = f"{len(results)} results for {len(self._items)} items"
+        if len(results) != len(sent):
+            counts = f"{len(results)} results for {len(sent)} items"
             raise errors.ResultCountMismatch(f"{name} answered {counts}")
-        for item, result in zip(self._items, results):
+        for item, result in zip(sent, results):
             if not item.future.done():  # its caller may have gone
                 self._settle(item, result)
 
@@ -165,6 +179,11 @@ class Call(Generic[Out]):
         except Exception as error:  # of whatever decode() it is; the other results may be good
             sentence = f"{name} gave an answer that cannot be read: {error}"
             item.future.set_exception(errors.Malformed(sentence))
+
+
+def _nanoseconds_left(item: Item[Any], now: float) -> int:
+    """0: the item has no timeout that is told."""
+    return max(1, int(1e9 * (item.asked.deadline - now))) if item.asked.is_told else 0
 
 
 def _is_wordless_cancellation(error: Any) -> bool:

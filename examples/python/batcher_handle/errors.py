@@ -24,7 +24,7 @@ class Closed(Error):
 
 
 class DeadlineExceeded(Error, TimeoutError):
-    """The call's timeout has passed. What the item has come to is not known."""
+    """The call's timeout has passed, or would have before the item's result; whether it has run is not known."""
 
 
 class Malformed(Error):
@@ -115,7 +115,7 @@ def of_call(name: str, code: Any, detail: str) -> Error:
 
 def too_late(name: str, seconds: float, reason: str) -> DeadlineExceeded:
     """`reason`: why there is no connection; "" if there is one."""
-    milliseconds = f"{1000 * seconds:.0f} ms"
+    milliseconds = f"{1000 * max(0.0, seconds):.{0 if seconds >= 0.01 else 3}f} ms"
     if reason:
         return DeadlineExceeded(f"{name} could not be reached within {milliseconds}: {reason}")
     return DeadlineExceeded(f"{name} did not answer within {milliseconds}")

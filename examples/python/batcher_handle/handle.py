@@ -5,7 +5,6 @@ the handle from sending another. It is the deployment that makes batches, of the
 """
 
 import asyncio
-import collections
 import contextlib
 from typing import (
     Any,
@@ -21,10 +20,12 @@ from typing import (
 )
 
 from . import errors
-from .call import Call, Item
+from .call import Call
 from .codec import pack, unpack
+from .item import Asked, Item, Priority
 from .options import Options
 from .remote import Remote
+from .waiting import Waiting
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -36,6 +37,8 @@ _WORTH_A_CALL = 64
 _PATIENCE = 0.01
 
 _BYTES_OF_A_LENGTH = 11  # at most, with the number of its field
+# An item's length, its timeout and its priority; its data comes on top.
+_BYTES_OF_AN_ITEM = 2 * _BYTES_OF_A_LENGTH
 
 
 class Handle(Generic[In, Out]):
@@ -54,22 +57,43 @@ class Handle(Generic[In, Out]):
         self._options = options
         self._encode = encode
         self._decode = decode
-        header = len(name.encode()) + len(options.schema.encode()) + 2 * _BYTES_OF_A_LENGTH
+        header = len(name.encode()) + len(options.schema.encode()) + 4 * _BYTES_OF_A_LENGTH
         self._room = options.max_message_size - header  # for the items of a call
         self._closed = False
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._reset()
 
-    # The timeout of one call, and its priority, will be keywords of these two, once they can be sent.
-    async def process(self, item: In) -> Out:
-        """One item in, its result out; or an Error. A caller that is cancelled takes its item along."""
-        accepted = self._accept([item])
+    async def process(
+        self, item: In, *, timeout: Optional[float] = None, priority: Priority = "normal"
+    ) -> Out:
+        """One item in, its result out; or an Error. A caller that is cancelled takes its item along.
+
+        `timeout`: in seconds, from now to the result, and at most Options.timeout. When it has passed, the caller gets
+        DeadlineExceeded, at once: an item that waits, here or in the deployment, never runs, and the result of one
+        that runs is dropped. The deployment is told what is left of it when the item is sent, makes its batches so
+        that they meet it, and refuses at once, with Overloaded, what its queue makes hopeless. None: Options.timeout
+        it is, of which the deployment is not told.
+
+        `priority`: here and in the deployment higher ones are served first, in the order of arrival among equals, and
+        what has waited for long (a second, unless the deployment says otherwise) counts as "high". When a queue is
+        full, an item of a higher priority takes the place of the newest one of the lowest, which gets Overloaded.
+
+        A deployment of a version that knows neither looks at neither; then they hold here alone.
+        """
+        accepted = self._accept([item], timeout, priority)
         with self._present(accepted):
             return await accepted[0].future
 
-    async def process_many(self, items: Iterable[In]) -> List[Out]:
-        """The results in the order of the items, once all have ended; or the first Error among them."""
-        accepted = self._accept(list(items))
+    async def process_many(
+        self,
+        items: Iterable[In],
+        *,
+        timeout: Optional[float] = None,
+        priority: Priority = "normal",
+    ) -> List[Out]:
+        """The results in the order of the items, once all have ended; or the first Error among them. `timeout` and
+        `priority` are those of each item."""
+        accepted = self._accept(list(items), timeout, priority)
         futures = [item.future for item in accepted]
         with self._present(accepted):
             await asyncio.gather(*futures, return_exceptions=True)
@@ -92,20 +116,24 @@ class Handle(Generic[In, Out]):
         await self.close()
 
     def _reset(self) -> None:
-        self._waiting: collections.OrderedDict[Item[Out], None] = collections.OrderedDict()
+        self._waiting: Waiting[Out] = Waiting()
         self._calls: Set[Call[Out]] = set()
         self._alarm: Optional[asyncio.Handle] = None  # calls _send()
 
-    def _accept(self, items: Sequence[In]) -> List[Item[Out]]:
+    def _accept(
+        self, items: Sequence[In], timeout: Optional[float], priority: Priority
+    ) -> List[Item[Out]]:
         """All of them wait then, or none."""
         loop = self._on_its_loop()
         if self._closed:
             raise errors.Closed("the handle is closed: it accepts no more items")
+        asked = Asked.by(loop.time(), timeout, priority, self._options.timeout)
         encoded = [self._encoded(item) for item in items]
-        self._check_room(len(items))
-        deadline = loop.time() + self._options.timeout
-        accepted: List[Item[Out]] = [Item(data, deadline, loop.create_future()) for data in encoded]
-        self._waiting.update(dict.fromkeys(accepted))
+        if asked.timeout <= 0 and encoded:
+            raise errors.too_late(self._remote.name, asked.timeout, "")
+        self._make_room(len(items), priority)
+        accepted: List[Item[Out]] = [Item(data, asked, loop.create_future()) for data in encoded]
+        self._waiting.add(accepted)
         if self._may_send():
             self._wake(0)  # with what else comes until then
         elif self._alarm is None:
@@ -130,19 +158,30 @@ class Handle(Generic[In, Out]):
             data = self._encode(item)
         except Exception as error:
             raise errors.Malformed(f"an item for {name} cannot be written: {error}") from error
-        if len(data) + _BYTES_OF_A_LENGTH > self._room:
+        if len(data) + _BYTES_OF_AN_ITEM > self._room:
             raise errors.MessageTooLarge(
                 f"an item of {len(data)} bytes for {name} does not fit into a message of at most "
                 f"{self._options.max_message_size} bytes"
             )
         return data
 
-    def _check_room(self, count: int) -> None:
+    def _make_room(self, count: int, priority: Priority) -> None:
+        """At the cost of lower priorities, if need be."""
         limit = self._options.max_queue_size
-        if limit is not None and len(self._waiting) + count > limit:
+        if limit is None:
+            return
+        waiting = len(self._waiting)
+        if count > limit or waiting - self._waiting.below(priority) + count > limit:
             raise errors.Overloaded(
-                f"the queue is full: {len(self._waiting)} of at most {limit} items are waiting for "
+                f"the queue is full: {waiting} of at most {limit} items are waiting for "
                 f"{self._remote.name}, and {count} more were to"
+            )
+        for _ in range(waiting + count - limit):
+            self._waiting.take_newest_of_lowest().fail(
+                errors.Overloaded(
+                    f"the queue is full: at most {limit} items may wait for {self._remote.name}, and "
+                    "one of a higher priority took the place of this one"
+                )
             )
 
     @contextlib.contextmanager
@@ -152,7 +191,7 @@ class Handle(Generic[In, Out]):
         if not items:
             yield
             return
-        timer = loop.call_at(items[0].deadline, self._expire, items)
+        timer = loop.call_at(items[0].asked.deadline, self._expire, items)
         try:
             yield
         except asyncio.CancelledError:
@@ -165,8 +204,7 @@ class Handle(Generic[In, Out]):
         late = [item for item in items if not item.future.done()]
         reason = self._remote.why_not()
         for item in late:
-            error = errors.too_late(self._remote.name, self._options.timeout, reason)
-            item.future.set_exception(error)
+            item.expire(self._remote.name, reason)
         self._leave(late)
 
     def _leave(self, items: List[Item[Out]]) -> None:
@@ -176,7 +214,7 @@ class Handle(Generic[In, Out]):
             if call:
                 call.left()
             else:
-                self._waiting.pop(item, None)
+                self._waiting.discard(item)
 
     def _may_send(self) -> bool:
         calls = len(self._calls)
@@ -184,8 +222,8 @@ class Handle(Generic[In, Out]):
             return False
         if calls < _CALLS_AT_ONCE or len(self._waiting) >= _WORTH_A_CALL:
             return True
-        oldest = next(iter(self._waiting)).deadline - self._options.timeout
-        return asyncio.get_running_loop().time() >= oldest + _PATIENCE
+        since = self._waiting.oldest().asked.since
+        return asyncio.get_running_loop().time() >= since + _PATIENCE
 
     def _wake(self, seconds: float) -> None:
         if self._alarm is not None:
@@ -202,19 +240,20 @@ class Handle(Generic[In, Out]):
             self._wake(_PATIENCE)
 
     def _take(self) -> List[Item[Out]]:
-        """The oldest, as many as fit into one call. And not more than its share of all, if that is worth a call: for
-        it is with several that all replicas have work."""
+        """The next, as many as fit into one call. And not more than its share of all, if that is worth a call: for it
+        is with several that all replicas have work."""
         options = self._options
+        now = asyncio.get_running_loop().time()
         everything = len(self._waiting) + sum(call.size for call in self._calls)
         share = max(_WORTH_A_CALL, -(-everything // options.calls_in_flight))
         taken: List[Item[Out]] = []
         room = self._room
         while self._waiting and len(taken) < min(share, options.max_items_per_call):
-            item = next(iter(self._waiting))
-            room -= len(item.data) + _BYTES_OF_A_LENGTH
+            item = self._waiting.next(now)
+            room -= len(item.data) + _BYTES_OF_AN_ITEM
             if room < 0:
                 break
-            del self._waiting[item]
+            self._waiting.discard(item)
             taken.append(item)
         return taken
 

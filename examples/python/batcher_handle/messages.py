@@ -12,9 +12,12 @@ DESCRIBE = f"/{SERVICE}/Describe"
 DEPLOYMENT_MARK = "batcher-deployment"
 NOT_ACCEPTED_MARK = "batcher-not-accepted"
 
+PRIORITIES = {"normal": 0, "low": 1, "high": 2}
+
 
 def _described() -> descriptor_pb2.FileDescriptorProto:
     field = descriptor_pb2.FieldDescriptorProto
+    value = descriptor_pb2.EnumValueDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(
         name="batcher/v1/deployment.proto", package="batcher.v1", syntax="proto3"
     )
@@ -36,6 +39,15 @@ def _described() -> descriptor_pb2.FileDescriptorProto:
         one("deployment", 1, field.TYPE_STRING),
         one("schema", 2, field.TYPE_STRING),
         many("items", 3, field.TYPE_BYTES),
+        many("timeouts_ns", 4, field.TYPE_UINT64),
+        many("priorities", 5, field.TYPE_ENUM, type_name=".batcher.v1.Priority"),
+    )
+    file.enum_type.add(
+        name="Priority",
+        value=[
+            value(name=f"PRIORITY_{name.upper()}", number=number)
+            for name, number in PRIORITIES.items()
+        ],
     )
     message("ProcessResponse", many("results", 1, **of("Result")))
     message(

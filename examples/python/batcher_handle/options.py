@@ -66,7 +66,8 @@ class Keepalive:
 class Options:
     timeout: float = 30.0
     """Longest that a caller waits, in seconds, from the start of the call: in the handle's queue, for a connection,
-    for the answer. Then it gets DeadlineExceeded, and its item leaves the queue that it waits in."""
+    for the answer. Then it gets DeadlineExceeded, and its item leaves the queue that it waits in. process(timeout=)
+    is for one call, and only that is told to the deployment, where the item leaves the queue by itself."""
 
     idempotent: bool = False
     """True: an item may be processed twice without harm. Then a call is sent again, at most `max_attempts` times in
@@ -86,7 +87,8 @@ class Options:
     accepts."""
 
     max_queue_size: Optional[int] = None
-    """Most items that wait for a call; one more is refused with Overloaded, at once. None: no limit."""
+    """Most items that wait for a call; one more is refused with Overloaded, at once, or takes the place of one of a
+    lower priority. None: no limit."""
 
     schema: str = ""
     """The types, as the deployment says them: '{"a":int} -> float'. Others are refused with SchemaMismatch. "": not
