@@ -1,9 +1,12 @@
-"""A web application as it always was. All that is new are the two handles, and the calls of them.
+"""A web application as it always was. All that is new are the two handles, the calls of them, and what becomes of a
+request that the models cannot answer in time.
 
     MODELS=unix:/run/models.sock uvicorn app:app --workers 4
 """
 
+import math
 import os
+import time
 
 import fastapi
 import pydantic
@@ -12,10 +15,12 @@ from fastapi.responses import JSONResponse
 import batcher_handle
 from batcher_handle import Handle, Options
 
+LONGEST = 5.0  # seconds, that a request may take
+
 MODELS = os.environ.get("MODELS", "unix:/tmp/batcher-models.sock")
 
 # The metadata only where the models are an application of Ray Serve (examples/ray_serve): which one.
-OPTIONS = Options(timeout=5, metadata=[("application", os.environ.get("APPLICATION", "models"))])
+OPTIONS = Options(timeout=LONGEST, metadata=[("application", os.environ.get("APPLICATION", "models"))])
 
 # Every worker has its own handles; all of them share the one deployment.
 square_root = Handle(MODELS, "square_root", OPTIONS)
@@ -24,9 +29,20 @@ digits = Handle(MODELS, "digits", OPTIONS)
 app = fastapi.FastAPI()
 
 
+class Deadline:
+    """Of a request. Its header X-Request-Timeout says how many seconds whoever sent it waits for the answer."""
+
+    def __init__(self, x_request_timeout: float = fastapi.Header(LONGEST, gt=0)):
+        self._end = time.monotonic() + min(x_request_timeout, LONGEST)
+
+    def left(self):
+        return self._end - time.monotonic()
+
+
 @app.get("/num/{num}")
-async def read_num(num: float):
-    return await square_root.process({"number": num, "worker": os.getpid()})
+async def read_num(num: float, deadline: Deadline = fastapi.Depends()):
+    question = {"number": num, "worker": os.getpid()}
+    return await square_root.process(question, timeout=deadline.left())
 
 
 class Image(pydantic.BaseModel):
@@ -34,11 +50,21 @@ class Image(pydantic.BaseModel):
 
 
 @app.post("/digit")
-async def read_digit(image: Image):
-    return {"digit": await digits.process(image.pixels)}
+async def read_digit(image: Image, deadline: Deadline = fastapi.Depends()):
+    return {"digit": await digits.process(image.pixels, timeout=deadline.left())}
+
+
+STATUS = {
+    batcher_handle.RemoteFailure: 422,  # of the item
+    batcher_handle.Malformed: 422,
+    batcher_handle.TooHeavy: 422,
+    batcher_handle.DeadlineExceeded: 504,
+}
 
 
 @app.exception_handler(batcher_handle.Error)
 async def call_failed(_, error):
-    of_the_item = isinstance(error, (batcher_handle.RemoteFailure, batcher_handle.Malformed))
-    return JSONResponse({"detail": error.detail}, 422 if of_the_item else 503)
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return JSONResponse({"detail": error.detail}, STATUS.get(type(error), 503), headers)

@@ -40,12 +40,19 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def ask(url, body=None):
+def ask(url, body=None, headers=None):
     """The status and the JSON of one HTTP request, on a connection of its own."""
+    status, answer, _ = ask_for_all(url, body, headers)
+    return status, answer
+
+
+def ask_for_all(url, body=None, headers=None):
+    """The same, and the headers of the answer."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, json.load(response)
+            return response.status, json.load(response), response.headers
     except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+        return error.code, json.load(error), error.headers

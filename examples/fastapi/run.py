@@ -63,8 +63,10 @@ def show(url, workers):
     print(f"POST /digit: {right} of {of} digits are right.")
     status, answer = ask(f"{url}/num/-4")
     print(f"GET /num/-4: status {status}, {answer['detail']}.")
+    too_late, _ = ask(f"{url}/num/9", headers={"X-Request-Timeout": "0.000001"})
+    print(f"GET /num/9, to be answered within a microsecond: status {too_late}.")
     assert most >= min(2, workers), "no batch held the requests of two workers"
-    assert right >= 0.95 * of and status == 422
+    assert right >= 0.95 * of and status == 422 and too_late == 504
 
 
 def stop_on_signal(*_):

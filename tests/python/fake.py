@@ -29,7 +29,7 @@ class Fake(grpc.GenericRpcHandler):
         self._mark = ((messages.DEPLOYMENT_MARK, "1"),) if marked else ()
         if not_accepted:  # what it fails
             self._mark += ((messages.NOT_ACCEPTED_MARK, "1"),)
-        self._reply = reply
+        self.reply = reply
         self._may_answer = asyncio.Event()
         self._may_answer.set()
         self.requests = []  # the bytes of each Process
@@ -75,6 +75,6 @@ class Fake(grpc.GenericRpcHandler):
         if self._failures:
             await context.abort(*self._failures.pop(0), self._mark)
         context.set_trailing_metadata(self._mark)
-        if self._reply is not None:
-            return self._reply
+        if self.reply is not None:
+            return self.reply
         return results(*[42 for _ in messages.ProcessRequest.FromString(request).items])
