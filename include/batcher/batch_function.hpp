@@ -101,6 +101,8 @@ template <class T>
 concept Executor =
     !std::is_function_v<std::remove_pointer_t<T>> && asio::execution::is_executor_v<T> &&
     std::convertible_to<T, asio::any_io_executor>;
+template <class T>
+concept WhereToRun = ExecutionContext<std::remove_cvref_t<T>> || Executor<std::remove_cvref_t<T>>;
 
 // ---- deduction, for `Batcher batcher{function}` ----------------------------------------------------
 

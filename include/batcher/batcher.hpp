@@ -85,7 +85,7 @@ public:
     // Wraps `function` (batch_function.hpp says what that is) and runs it on worker threads of its own. `rules` say what
     // its items are (rules.hpp). Throws std::invalid_argument for an option out of range, std::system_error if there is
     // no thread.
-    template <class F, detail::ItemRule... Rules>
+    template <class F, class... Rules>
         requires(!std::same_as<F, Batcher> && !detail::ExecutionContext<F> && !detail::Executor<F>)
     explicit Batcher(F function, Options options = {}, Rules... rules) {
         detail::check_batch_function<F, In, Out>();
@@ -100,7 +100,7 @@ public:
 
     // Wraps `function` and runs it on `executor`, where also the timer runs. The execution context should
     // outlive the Batcher; if it does not, see "Destruction" above.
-    template <detail::Executor Executor, class F, detail::ItemRule... Rules>
+    template <detail::Executor Executor, class F, class... Rules>
     Batcher(Executor executor, F function, Options options = {}, Rules... rules) {
         detail::check_batch_function<F, In, Out>();
         complete<Rules...>(options, function);
@@ -109,9 +109,19 @@ public:
     }
 
     // The same on the executor of an execution context, as an io_context or a thread_pool.
-    template <detail::ExecutionContext Context, class F, detail::ItemRule... Rules>
+    template <detail::ExecutionContext Context, class F, class... Rules>
     Batcher(Context& context, F function, Options options = {}, Rules... rules)
         : Batcher(context.get_executor(), std::move(function), options, std::move(rules)...) {}
+
+    // Refused: the rules come after the options.
+    template <class F, detail::ItemRule Rule, class... More>
+    Batcher(F&&, Rule, const Options& = {}, More&&...) {
+        static_assert(sizeof(detail::RuleBeforeOptions<Rule>) == 0);
+    }
+    template <detail::WhereToRun Where, class F, detail::ItemRule Rule, class... More>
+    Batcher(Where&&, F&&, Rule, const Options& = {}, More&&...) {
+        static_assert(sizeof(detail::RuleBeforeOptions<Rule>) == 0);
+    }
 
     // A moved-from Batcher can only be destroyed or assigned to.
     Batcher(Batcher&&) noexcept = default;

@@ -1,4 +1,4 @@
-// expect: the options come last
+// expect: the options come after the batch function
 #include <batcher.hpp>
 #include <vector>
 

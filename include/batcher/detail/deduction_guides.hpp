@@ -8,12 +8,12 @@
 
 namespace batching {
 
-template <class F, detail::ItemRule... Rules>
+template <class F, class... Rules>
     requires(!detail::ExecutionContext<F> && !detail::Executor<F>)
 Batcher(F, Options = {}, Rules...)
     -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
 
-template <detail::Executor Executor, class F, detail::ItemRule... Rules>
+template <detail::Executor Executor, class F, class... Rules>
 Batcher(Executor, F, Options = {}, Rules...)
     -> Batcher<typename detail::DeducedOn<Executor, F>::in,
                typename detail::DeducedOn<Executor, F>::out>;
@@ -22,7 +22,7 @@ template <class F, class Where>
 Batcher(F, Where&, Options = {}) -> Batcher<typename detail::WrongOrder<F, Where>::in,
                                             typename detail::WrongOrder<F, Where>::out>;
 
-template <detail::ExecutionContext Context, class F, detail::ItemRule... Rules>
+template <detail::ExecutionContext Context, class F, class... Rules>
 Batcher(Context&, F, Options = {}, Rules...)
     -> Batcher<typename detail::DeducedOn<Context, F>::in,
                typename detail::DeducedOn<Context, F>::out>;

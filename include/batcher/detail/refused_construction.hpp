@@ -3,6 +3,7 @@
 
 #include <batcher/batch_function.hpp>
 #include <batcher/batcher.hpp>
+#include <batcher/detail/runtime/rule_set.hpp>
 #include <batcher/options.hpp>
 #include <concepts>
 #include <type_traits>
@@ -11,15 +12,13 @@ namespace batching {
 
 namespace detail {
 
-template <class T>
-concept WhereToRun = ExecutionContext<std::remove_cvref_t<T>> || Executor<std::remove_cvref_t<T>>;
-
 // If you see an error here, it means that a Batcher was made from what it is not made from. (Constrained here, as clang
 // looks here before it looks at the constraints of a guide.)
 template <class First, class Second>
 struct Refused {};
 template <class First, class Second>
-    requires(!WhereToRun<First> && !WhereToRun<Second> && !std::convertible_to<Second, Options>)
+    requires(!WhereToRun<First> && !WhereToRun<Second> && !std::convertible_to<Second, Options> &&
+             !ItemRule<std::remove_cvref_t<Second>>)
 struct Refused<First, Second> {
     using Pointee = std::remove_pointer_t<std::remove_cvref_t<First>>;
     static constexpr bool pointer =
@@ -28,7 +27,9 @@ struct Refused<First, Second> {
     static_assert(!pointer,
                   "the execution context is given by reference: "
                   "batching::Batcher batcher{*context, function, options}");
-    static_assert(!options, "the options come last: batching::Batcher batcher{function, options}");
+    static_assert(
+        !options,
+        "the options come after the batch function: batching::Batcher batcher{function, options}");
     static_assert(pointer || options,
                   "after the batch function come its options, with their names: "
                   "batching::Batcher batcher{function, {.max_batch_size = 64}}");
@@ -39,5 +40,13 @@ struct Refused<First, Second> {
 
 template <class First, class Second, class... More>
 Batcher(First&&, Second&&, More&&...) -> Batcher<typename detail::Refused<First, Second>::in, int>;
+
+template <class F, detail::ItemRule Rule, class... More>
+Batcher(F&&, Rule, Options = {}, More&&...)
+    -> Batcher<typename detail::RuleBeforeOptions<Rule>::in, int>;
+
+template <detail::WhereToRun Where, class F, detail::ItemRule Rule, class... More>
+Batcher(Where&&, F&&, Rule, Options = {}, More&&...)
+    -> Batcher<typename detail::RuleBeforeOptions<Rule>::in, int>;
 
 }  // namespace batching

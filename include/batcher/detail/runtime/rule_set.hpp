@@ -67,6 +67,17 @@ inline constexpr bool shares_results = false;
 template <class F>
 inline constexpr bool shares_results<DeduplicateBy<F>> = true;
 
+// If you see an error here, it means that a rule was given before the options, or in their place.
+template <class R>
+struct RuleBeforeOptions {};
+template <ItemRule R>
+struct RuleBeforeOptions<R> {
+    static_assert(sizeof(R) == 0,
+                  "the rules come after the options, which are {} if there is nothing to set: "
+                  "batching::Batcher batcher{function, {}, batching::deduplicate()}");
+    using in = int;
+};
+
 template <class R, class Out>
 constexpr void check_rule() {
     static_assert(!shares_results<R> || std::is_void_v<Out> || std::copy_constructible<Out>,
@@ -90,14 +101,25 @@ void check_limits(const Options& options) {
 }
 
 // In the order in which rules are asked: what throws most easily first, and keys before what is equal within one.
-template <class In, class R>
-class BoundRule;
+template <class In, class NoRule>
+class BoundRule {
+    static_assert(sizeof(NoRule) == 0,
+                  "after the options come rules, and nothing else: batching::weigh(f), "
+                  "batching::key_by(f), batching::deduplicate() or batching::deduplicate_by(f)");
+
+public:
+    static constexpr int order = -1;
+    explicit BoundRule(NoRule) {}
+    void add_to(Rules&, const Options&) const noexcept {}
+};
 
 template <class In, class F>
 class BoundRule<In, Weigh<F>> {
     static_assert(std::is_invocable_r_v<std::size_t, F&, const In&>,
                   "weigh(f) calls f with a const In& of this Batcher, and f returns the weight, a "
                   "std::size_t");
+    static_assert(!std::is_floating_point_v<std::invoke_result_t<F&, const In&>>,
+                  "the weight that the f of weigh(f) returns is a whole number: a std::size_t");
 
 public:
     static constexpr int order = 0;
@@ -156,9 +178,15 @@ class BoundRule<In, DeduplicateBy<F>> {
     static_assert(std::invocable<F&, const In&>,
                   "deduplicate_by(f) calls f with a const In& of this Batcher");
     using Value = std::remove_cvref_t<std::invoke_result_t<F&, const In&>>;
-    static_assert(Hashable<Value> && std::copy_constructible<Value>,
-                  "what is compared by deduplicate() or deduplicate_by(f), an item or what f "
-                  "returns for it, needs ==, a std::hash and a copy constructor");
+    static constexpr bool comparable = Hashable<Value> && std::copy_constructible<Value>;
+    static constexpr bool whole_items = std::same_as<F, Itself>;
+    static_assert(comparable || !whole_items,
+                  "deduplicate() compares the items: this Batcher's In needs ==, a std::hash and a "
+                  "copy constructor, or write batching::deduplicate_by(f) with an f that returns "
+                  "what has them");
+    static_assert(comparable || whole_items,
+                  "deduplicate_by(f) compares what f returns: it needs ==, a std::hash and a copy "
+                  "constructor");
 
     struct Key {
         Value value;
