@@ -140,6 +140,11 @@ public:
     }
 
     // Many items at once, each with what this call asks for: co_await batcher.process_many(items, {.timeout = 50ms}).
+    template <class Vector = std::vector<In>>
+        requires std::same_as<Vector, std::vector<In>>
+    process_many_asking_type process_many(Vector items, const CallOptions& options) {
+        return {engine(), {std::move(items), options}};
+    }
     process_many_asking_type process_many(Items<In> items, const CallOptions& options) {
         return {engine(), {std::move(items).vector(), options}};
     }
@@ -156,6 +161,11 @@ public:
 
     // Many items at once, each with its own fate: co_await batcher.process_each(items) gives a batching::Result for each,
     // in a std::vector in their order, refused ones included. Otherwise as process_many().
+    template <class Vector = std::vector<In>>
+        requires std::same_as<Vector, std::vector<In>>
+    process_each_type process_each(Vector items) {
+        return {engine(), std::move(items)};
+    }
     process_each_type process_each(Items<In> items) {
         return {engine(), std::move(items).vector()};
     }
@@ -166,6 +176,11 @@ public:
     }
 
     // Each with what this call asks for.
+    template <class Vector = std::vector<In>>
+        requires std::same_as<Vector, std::vector<In>>
+    process_each_asking_type process_each(Vector items, const CallOptions& options) {
+        return {engine(), {std::move(items), options}};
+    }
     process_each_asking_type process_each(Items<In> items, const CallOptions& options) {
         return {engine(), {std::move(items).vector(), options}};
     }
