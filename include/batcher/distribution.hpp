@@ -1,4 +1,4 @@
-// Distribution<T>: a histogram of fixed size.
+// Distribution<T>: a histogram of fixed size, 10 KB on the heap: what is passed around is small.
 //
 // T is std::size_t (batch sizes) or a std::chrono duration (times). Values up to 64 (items or
 // nanoseconds) are exact; above, a quantile is up to 1/32 too high, never below the smallest nor above
@@ -7,7 +7,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -15,6 +14,7 @@
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <vector>
 
 namespace batching {
 
@@ -27,6 +27,9 @@ class Distribution {
 
 public:
     using mean_type = std::conditional_t<is_time, T, double>;
+
+    // Throws std::bad_alloc, and so does a copy. One that was moved from may only be destroyed or assigned to.
+    Distribution() = default;
 
     // Records `value` as seen `times` times. Negative durations count as zero.
     void record(T value, std::uint64_t times = 1) noexcept {
@@ -114,7 +117,7 @@ private:
 
     static constexpr std::size_t bucket_count = (42 - sub_bits - 1) * sub_buckets + 2 * sub_buckets;
 
-    std::array<std::uint64_t, bucket_count> buckets_{};
+    std::vector<std::uint64_t> buckets_ = std::vector<std::uint64_t>(bucket_count);
     std::uint64_t count_ = 0;
     std::uint64_t smallest_ = std::numeric_limits<std::uint64_t>::max();
     std::uint64_t largest_ = 0;

@@ -72,6 +72,10 @@ TEST_CASE("stats see what runs and how long it took") {
     CHECK(batcher.stats().run_time.quantile(1) == 7ms);
 }
 
+TEST_CASE("a snapshot is small, whatever it holds: stacks of 64 KB are common") {
+    CHECK(sizeof(batching::Stats) <= 1'024);
+}
+
 TEST_CASE("a Distribution is exact for small values, and for the mean") {
     Distribution<std::size_t> d;
     CHECK(d.count() == 0);
