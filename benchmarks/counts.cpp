@@ -7,7 +7,6 @@
 #include <arrangements.hpp>
 #include <competitors/asio_channel.hpp>
 #include <competitors/batcher.hpp>
-#include <competitors/batcher_with_terms.hpp>
 #include <competitors/floor_awaitable.hpp>
 #include <competitors/floor_one_thread.hpp>
 #include <competitors/floor_producers.hpp>
@@ -52,13 +51,6 @@ std::vector<Arrangement> arrangements() {
             return callers_on_many_contexts<BatcherOnContextForAwaitables, Awaitables>(load, count);
         };
     };
-    const auto asked = [](auto type) {
-        return callers_on_one_thread<BatcherAsked<typename decltype(type)::type>, PlainCoroutines>;
-    };
-    const auto ruled = [](auto type) {
-        return callers_on_one_thread<BatcherWithRule<typename decltype(type)::type>,
-                                     PlainCoroutines>;
-    };
     return {
         {"floor_in_place",
          callers_on_one_thread<FloorOneThread<RunFull::in_place>, PlainCoroutines>},
@@ -66,12 +58,6 @@ std::vector<Arrangement> arrangements() {
          callers_on_one_thread<FloorOneThread<RunFull::posted>, PlainCoroutines>},
         {"batcher_one_thread", callers_on_one_thread<BatcherOnContext, PlainCoroutines>},
         {"batcher_bounded_queue", callers_on_one_thread<BatcherWithBoundedQueue, PlainCoroutines>},
-        {"batcher_timeout", asked(std::type_identity<SameTimeout>())},
-        {"batcher_any_timeout", asked(std::type_identity<AnyTimeout>())},
-        {"batcher_any_priority", asked(std::type_identity<AnyPriority>())},
-        {"batcher_weight", ruled(std::type_identity<WeightOfOne>())},
-        {"batcher_key_of_100", ruled(std::type_identity<KeyOfHundred>()), 6'400},
-        {"batcher_deduplicated", ruled(std::type_identity<Deduplicated>())},
         {"batcher_1_context", contexts(1)},
         {"batcher_32_contexts", contexts(32)},
 #if defined(BENCHMARKS_WITH_TBB)

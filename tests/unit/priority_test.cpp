@@ -94,6 +94,33 @@ TEST_CASE(
     CHECK(f.served() == Seen{{1}, {2}, {3}, {4}, {5}, {6}});
 }
 
+TEST_CASE("calls that ask for something and calls that do not fill a batch together") {
+    for (unsigned asking = 0; asking < 1U << 4U; ++asking) {
+        CAPTURE(asking);
+        aio::io_context context;
+        Seen seen;
+        ManualBatcher batcher{context,
+                              [&](Batch items) {
+                                  seen.push_back(items);
+                                  return items;
+                              },
+                              {.max_batch_size = 4, .batch_timeout = no_timeout}};
+        std::deque<Reply<int>> replies;
+        for (int item = 0; item < 4; ++item) {
+            Reply<int>& reply = replies.emplace_back();
+            if ((asking >> static_cast<unsigned>(item) & 1U) == 0) {
+                batcher.async_process(item, into(reply));
+            } else if (item % 2 == 0) {
+                batcher.async_process(item, {.priority = Priority::normal}, into(reply));
+            } else {
+                batcher.async_process(item, {.timeout = 1s}, into(reply));
+            }
+            settle(context);
+        }
+        CHECK(seen == Seen{{0, 1, 2, 3}});
+    }
+}
+
 TEST_CASE("many items of one call keep their order within their class") {
     Fixture f;
     std::vector<int> values;

@@ -376,3 +376,56 @@ TEST_CASE("100,000 timeouts take one timer, and are found without looking throug
     CHECK(batcher.stats().expired == 1 + calls);
     for (const auto& reply : f.replies) REQUIRE(reply.times == 1);
 }
+
+TEST_CASE(
+    "a batch leaves early for the earliest deadline in it, also that of a call behind others that "
+    "have time") {
+    Fixture f;
+    auto run_time = 35ms;
+    ManualBatcher batcher(f.context,
+                          [&](std::vector<int> items) {
+                              f.batches.seen.push_back(items);
+                              ManualClock::advance(run_time);
+                              return items;
+                          },
+                          {.max_batch_size = 10, .batch_timeout = 1h});
+    for (int i = 0; i < 8; ++i) {
+        for (int item = 0; item < 10; ++item) f.ask(batcher, item, {.timeout = 1h});
+        settle(f.context);
+    }
+    f.batches.seen.clear();
+    run_time = 20ms;
+    f.ask(batcher, 1, {.timeout = 10min});
+    f.advance(5ms);
+    auto& hurried = f.ask(batcher, 2, {.timeout = 100ms});
+    f.ask(batcher, 3, {.timeout = 20min});
+    settle(f.context);
+    // Of 35 ms for 10 items a half is taken to be fixed, so that 3 are expected to take 22.75 ms.
+    f.advance(100ms - 22750us - 1us);
+    CHECK(f.batches.seen.empty());
+    f.advance(1us);
+    CHECK(f.batches.seen == Seen{Batch{1, 2, 3}});
+    CHECK(hurried.value == 2);
+    CHECK(batcher.stats().expired == 0);
+}
+
+TEST_CASE("once the call that is in a hurry has gone, the others wait for their batch to fill") {
+    Fixture f;
+    ManualBatcher batcher(f.context, f.batches.doubling(),
+                          {.max_batch_size = 10, .batch_timeout = 1h});
+    for (int i = 0; i < 8; ++i) {
+        for (int item = 0; item < 10; ++item) f.ask(batcher, item, {.timeout = 1h});
+        settle(f.context);
+    }
+    f.batches.seen.clear();
+    f.ask(batcher, 1, {.timeout = 10min});
+    Reply<int> hurried;
+    aio::cancellation_signal signal;
+    batcher.async_process(2, {.timeout = 100ms},
+                          aio::bind_cancellation_slot(signal.slot(), into(hurried)));
+    settle(f.context);
+    signal.emit(aio::cancellation_type::total);
+    f.advance(1min);
+    CHECK(hurried.aborted());
+    CHECK(f.batches.seen.empty());
+}

@@ -5,6 +5,7 @@
 #include <deque>
 #include <limits>
 #include <optional>
+#include <random>
 
 #include "../catch.hpp"
 #include "driven_machine.hpp"
@@ -100,7 +101,7 @@ TEST_CASE("a clock may stand before its epoch", "[rules]") {
 }
 
 TEST_CASE("the arrival that fills the batch that is filling is seen, and the first", "[rules]") {
-    const auto seen = [](std::size_t n) { return three_in_10ms.notify_after(n, false, true); };
+    const auto seen = [](std::size_t n) { return three_in_10ms.notify_after(n, 0, false, true); };
     CHECK(seen(0) == 1);
     CHECK(seen(1) == 2);
     CHECK(seen(2) == 1);
@@ -108,26 +109,68 @@ TEST_CASE("the arrival that fills the batch that is filling is seen, and the fir
     CHECK(seen(7) == 2);
     Rules one = three_in_10ms;
     one.max_batch_size = 1;
-    CHECK(one.notify_after(5, false, true) == 1);
+    CHECK(one.notify_after(5, 0, false, true) == 1);
 }
 
 TEST_CASE("while no slot is free no arrival is seen but those that do not fit", "[rules]") {
     Rules rules = three_in_10ms;
     CHECK_FALSE(rules.limited());
-    CHECK(rules.notify_after(2, false, false) == 0);
+    CHECK(rules.notify_after(2, 0, false, false) == 0);
     rules.max_queue_size = 5;
     CHECK(rules.limited());
-    CHECK(rules.notify_after(2, false, false) == 4);
-    CHECK(rules.notify_after(2, false, true) == 1);
-    CHECK(rules.notify_after(5, false, false) == 1);
-    CHECK(rules.notify_after(5, false, true) == 1);
+    CHECK(rules.notify_after(2, 0, false, false) == 4);
+    CHECK(rules.notify_after(2, 0, false, true) == 1);
+    CHECK(rules.notify_after(5, 0, false, false) == 1);
+    CHECK(rules.notify_after(5, 0, false, true) == 1);
     rules.max_queue_size = 4;
-    CHECK(rules.notify_after(3, false, true) == 2);
+    CHECK(rules.notify_after(3, 0, false, true) == 2);
+}
+
+TEST_CASE("however heavy items are, the one that fills a batch or the queue is seen", "[rules]") {
+    std::mt19937 random(7);
+    const auto up_to = [&](std::size_t most) {
+        return std::uniform_int_distribution<std::size_t>(1, most)(random);
+    };
+    for (int i = 0; i < 2'000; ++i) {
+        Rules rules{
+            .max_batch_size = 1 + up_to(100), .batch_timeout = 10ms, .max_concurrent_batches = 1};
+        const std::size_t heaviest = std::size_t{1} << up_to(62);
+        const std::size_t of_batch = i % 3 == 0 ? Rules::no_limit : 1 + up_to(heaviest);
+        const std::size_t of_queue = i % 3 == 1 ? Rules::no_limit : up_to(heaviest);
+        rules.weigh(of_batch, of_queue);
+        std::size_t size = 1;
+        std::size_t weight = 1;
+        const auto countdown =
+            static_cast<std::ptrdiff_t>(rules.notify_after(size, weight, false, 1));
+        REQUIRE(countdown > 0);
+        const std::size_t most = std::min({of_batch, of_queue, std::size_t{1} << 62});
+        for (std::ptrdiff_t left = countdown; left > 0;) {
+            const bool unseen =
+                size < rules.max_batch_size && weight < of_batch && weight <= of_queue;
+            CHECK(unseen);  // up to here
+            if (!unseen) break;
+            const std::size_t next = i % 2 == 0 ? up_to(most) : up_to(1 + most / 100);
+            left -= static_cast<std::ptrdiff_t>(rules.units(next));
+            ++size;
+            weight += std::min(next, Rules::no_limit - weight);
+        }
+    }
+}
+
+TEST_CASE("items that just fill a batch are not looked at before", "[rules]") {
+    Rules rules{.max_batch_size = 64, .batch_timeout = 10ms, .max_concurrent_batches = 1};
+    rules.weigh(64, Rules::no_limit);
+    CHECK(rules.units(1) == 1);
+    CHECK(rules.notify_after(1, 1, false, 1) == 63);
+    rules.weigh(640, Rules::no_limit);
+    CHECK(rules.units(1) == 10);  // 64 of them
+    CHECK(rules.units(30) == 30);
+    CHECK(rules.notify_after(1, 10, false, 1) == 630);
 }
 
 TEST_CASE("once closed each arrival is seen", "[rules]") {
-    CHECK(three_in_10ms.notify_after(0, true, true) == 1);
-    CHECK(three_in_10ms.notify_after(2, true, false) == 1);
+    CHECK(three_in_10ms.notify_after(0, 0, true, true) == 1);
+    CHECK(three_in_10ms.notify_after(2, 0, true, false) == 1);
 }
 
 TEST_CASE("calls are accepted as far as they have room, or as a whole, and none once closed",

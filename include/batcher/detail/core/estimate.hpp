@@ -177,9 +177,11 @@ public:
     // it, with eight it costs little. 0.5, 1.75 and 2.7 deviations for 1, 2 and 8 slots. (1 for all: worst 0.35, 2
     // for all: 0.78.)
     std::size_t largest_meeting(Time left, std::size_t most) const noexcept {
-        const double margin = 3 - 2.5 / slots_;
-        const double likely = nanoseconds(left) / (1 + margin * model_.deviation());
-        return count(largest(likely, most), most);
+        return count(largest(nanoseconds(left) / surely(), most), most);
+    }
+    // With so much time left a batch of `size` is no larger than that.
+    Time met_by(std::size_t size) const noexcept {
+        return time(model_.at(static_cast<double>(size)) * surely());
     }
 
     // No batch is made smaller than this. `objective`: the time in which the call that is served next has to be done,
@@ -208,6 +210,14 @@ public:
         const double late_by = waiting * (model_.at(size) / (slots_ * size)) + model_.at(1) - left;
         if (late_by <= 0) return std::nullopt;
         return time(late_by);
+    }
+
+    // With this timeout a call that came now, with so many ahead of it, is not hopeless: it has time for a full batch
+    // after theirs.
+    Time ample(std::size_t ahead, std::size_t most) const noexcept {
+        const double full = model_.at(static_cast<double>(most));
+        const double batches = static_cast<double>(ahead) / static_cast<double>(most);
+        return time(batches * full / slots_ + full + model_.at(1));
     }
 
     // How long it takes on average until a batch of `most` makes room in a queue that is full; nothing: not known.
@@ -245,6 +255,9 @@ private:
         if (spare <= 0) return std::numeric_limits<double>::infinity();
         return std::ceil(items * model_.fixed() / spare - rounding);
     }
+
+    // How many times as long as expected almost no run takes.
+    double surely() const noexcept { return 1 + (3 - 2.5 / slots_) * model_.deviation(); }
 
     static constexpr double rounding = 1e-9;  // of an item
 

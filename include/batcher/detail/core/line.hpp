@@ -46,6 +46,7 @@ public:
         ++size_;
         weight_ += call.weight;
         ++with_terms_;
+        earliest_deadline_ = std::min(earliest_deadline_, deadline_of(call));
     }
 
     // ---- leaving ----------------------------------------------------------------------------------------
@@ -56,6 +57,7 @@ public:
         lane_of(call).erase(call);
         weight_ -= call.weight;
         --with_terms_;
+        left(deadline_of(call));
     }
     // `by` waits instead, in the same place, and since the same time.
     void replace(ItemCall& call, ItemCall& by) noexcept {
@@ -63,6 +65,8 @@ public:
         by.queued_at = call.queued_at;
         lane_of(call).replace(call, by);
         weight_ += by.weight - call.weight;
+        left(deadline_of(call));
+        earliest_deadline_ = std::min(earliest_deadline_, deadline_of(by));
     }
     // It goes on waiting in another lane, behind those that were queued before it. What may leave in a batch that is not
     // full still may; all of that lane does then.
@@ -109,6 +113,18 @@ public:
         return *oldest;
     }
 
+    // Of all calls; Time::max(): none has one. O(1), but O(n) where the call that had it has left since.
+    Time earliest_deadline() noexcept {
+        if (earliest_has_left_) {
+            earliest_has_left_ = false;
+            earliest_deadline_ = Time::max();
+            for_each([&](Call& call) {
+                earliest_deadline_ = std::min(earliest_deadline_, deadline_of(call));
+            });
+        }
+        return earliest_deadline_;
+    }
+
     // Calls `visit` with each call; it may erase that call.
     template <class Visit>
     void for_each(Visit visit) {
@@ -131,10 +147,14 @@ private:
     Lane& normal() noexcept { return lanes_[static_cast<std::size_t>(Priority::normal)]; }
     Lane& lane_of(const Call& call) noexcept { return lanes_[static_cast<std::size_t>(call.lane)]; }
 
+    void left(Time deadline) noexcept { earliest_has_left_ |= deadline <= earliest_deadline_; }
+
     std::array<Lane, 3> lanes_;
     std::size_t size_ = 0;
     std::size_t weight_ = 0;
     std::size_t with_terms_ = 0;  // calls
+    Time earliest_deadline_ = Time::max();
+    bool earliest_has_left_ = false;
 
     // Of Lines:
     struct Turn {

@@ -25,7 +25,6 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
-#include <utility>
 
 namespace batching::detail {
 
@@ -51,7 +50,7 @@ public:
 
     // Plain calls wait: a chain that leads by `next` from the newest to the oldest, or null.
     void arrived(Link* newest) noexcept { recorder_.accepted(queue_.main().push(newest)); }
-    // The same for calls that have terms.
+    // The same for calls of which some have terms.
     void arrived_with_terms(Link* newest) noexcept;
     void arrived_with_terms(ItemCall& call) noexcept;
 
@@ -77,6 +76,8 @@ public:
                 rules_.deadline(queue_.main().oldest()) <= now);
     }
     bool has_deadlines() const noexcept { return !deadlines_.empty(); }
+    // Nothing has to be done for a call with this deadline before Outlook::wake_at, or notify_after more.
+    bool unhurried(const Deadline& deadline) const noexcept { return deadline.at >= unhurried_; }
     // Those calls fail; with `error`, if the timeout is the handle's.
     void expire(Time now, const std::exception_ptr& error) noexcept;
 
@@ -182,7 +183,7 @@ public:
     // Nothing waits or runs.
     bool idle() const noexcept { return queue_.empty() && slots_.all_free(); }
 
-    Stats stats() const noexcept {
+    Stats stats() const {
         Stats stats = recorder_.stats();
         stats.waiting = queue_.size() + sharing_;
         return stats;
@@ -190,7 +191,7 @@ public:
 
 private:
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
-    bool may_start(Time now) const noexcept {
+    bool may_start(Time now) noexcept {
         const std::size_t needed = slots_.needed();
         if (needed == 0 || queue_.size() < needed) return false;
         if (rules_.keyed) return queue_.lines().batches() > starting_;
@@ -214,19 +215,20 @@ private:
 
     // The line that the next batch is formed from, if one may leave.
     Line* next_line(Time now) noexcept;
-    std::optional<DispatchReason> reason(const Line& line, Time now) const noexcept {
+    std::optional<DispatchReason> reason(Line& line, Time now) const noexcept {
         if (const auto reason = rules_.reason(line, closed_, now)) return reason;
-        if (line.only_plain_calls() || leave_by(line) > now) return std::nullopt;
+        if (line.only_plain_calls() || leave_by(line, line.size()) > now) return std::nullopt;
         return DispatchReason::timeout;
     }
     // When a batch of a line leaves at the latest, given a slot. Precondition: it is not empty.
-    Time due(const Line& line) const noexcept {
+    Time due(Line& line) const noexcept {
         const Time due = rules_.due(line);
-        return line.only_plain_calls() ? due : std::min(due, leave_by(line));
+        return line.only_plain_calls() ? due : std::min(due, leave_by(line, line.size()));
     }
-    Time leave_by(const Line& line) const noexcept;
+    Time leave_by(Line& line, std::size_t size) const noexcept;
+    Time run_time_to_meet(std::size_t size) const noexcept;
 
-    // Takes the calls that go together. None if none of them can be in time.
+    // Takes those that go together; none if none of them can be in time.
     void form(Batch& batch, Line& line, Time now) noexcept;
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
@@ -253,18 +255,17 @@ private:
 
     // Whether its run time says something of others. That a queue is full can be told from fewer.
     bool judged(const Batch& batch) const noexcept;
-
     // When there may be room in a queue that is full, if that is known.
     std::optional<Time> room_in() const noexcept;
 
+    void judge(Outlook& outlook, Time now) noexcept;
     void changed(Line* line) noexcept;
     void pass_time(Time now) noexcept;
     template <class Change>
     void each_line(Change change) noexcept;
 
     void note_deadlines(Batch& batch) noexcept;
-    // A call leaves the queue or the batch that runs with it, uncounted in the results. False if its end is
-    // decided already.
+    // A call leaves the queue or its batch, uncounted in the results. False if its end is decided already.
     bool take_out(Call& call) noexcept;
 
     // The same, of its own accord.
@@ -283,6 +284,7 @@ private:
     Slots slots_;
     Estimate estimate_;
     bool judges_ = false;                        // there are deadlines
+    Time unhurried_ = Rules::never;              // deadlines from then on: see unhurried()
     Heap<Deadline, EarlierDeadline> deadlines_;  // of calls that wait or run
     std::size_t sharing_ = 0;                    // calls that wait for the place of another
     Time late_at_ = Rules::never;  // when to look for calls in batches whose deadlines have passed

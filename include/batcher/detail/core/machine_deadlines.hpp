@@ -75,16 +75,29 @@ inline void Machine::note_deadlines(Batch& batch) noexcept {
     late_at_ = std::min(late_at_, rules_.deadline(*oldest));
 }
 
-BATCHER_NOINLINE inline Time Machine::leave_by(const Line& line) const noexcept {
-    if (!estimate_.known()) return Rules::never;
-    const Time run_time =
-        estimate_.run_time_with_margin(std::min(line.size(), rules_.max_batch_size));
-    Time earliest = Rules::never;
-    for (const Priority priority : {Priority::low, Priority::normal, Priority::high}) {
-        const Lane& lane = line.lane(priority);
-        if (!lane.empty()) earliest = std::min(earliest, deadline_of(lane.front()));
-    }
-    return earliest == Rules::never ? earliest : earliest - run_time;
+// From when on deadlines of calls to come need nothing at once, however many of those come until they are seen.
+BATCHER_NOINLINE inline void Machine::judge(Outlook& outlook, Time now) noexcept {
+    unhurried_ = outlook.wake_at.value_or(Rules::never);
+    if (!estimate_.known()) return;
+    Line& line = queue_.main();
+    const bool hurried = !line.empty() && leave_by(line, rules_.max_batch_size) < rules_.due(line);
+    const std::size_t unseen = hurried ? 1 : 64;  // the larger its batch, the earlier it leaves
+    if (outlook.notify_after == 0 || outlook.notify_after > unseen) outlook.notify_after = unseen;
+    const Time leaves = Rules::after(unhurried_, run_time_to_meet(rules_.max_batch_size));
+    const Time served =
+        Rules::after(now, estimate_.ample(queue_.size() + unseen, rules_.max_batch_size));
+    unhurried_ = std::max(leaves, served);
+}
+
+BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) const noexcept {
+    if (!estimate_.known() || line.size() >= rules_.max_batch_size) return Rules::never;
+    const Time earliest = line.earliest_deadline();
+    return earliest == Rules::never ? earliest : earliest - run_time_to_meet(size);
+}
+
+// With so much time left a batch is not made smaller, and none of its calls is let go.
+inline Time Machine::run_time_to_meet(std::size_t size) const noexcept {
+    return std::max(estimate_.met_by(size), estimate_.run_time_with_margin(size));
 }
 
 }  // namespace batching::detail

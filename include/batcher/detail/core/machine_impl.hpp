@@ -34,13 +34,15 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
     }
     Outlook outlook;
     const std::size_t needed = slots_.needed();
-    outlook.notify_after = rules_.notify_after(queue_.size(), closed_, needed);
+    outlook.notify_after = rules_.notify_after(queue_.size(), queue_.weight(), closed_, needed);
     if (needed != 0 && queue_.size() >= needed && starting_ == 0) {
         outlook.wake_at = rules_.keyed ? queue_.lines().due() : due(queue_.main());
     }
     if (idle()) late_at_ = Rules::never;
     const Time late_at = deadlines_.empty() ? late_at_ : std::min(late_at_, deadlines_.top().at);
     if (late_at < outlook.wake_at.value_or(Rules::never)) outlook.wake_at = late_at;
+    if (judges_) [[unlikely]]
+        judge(outlook, now);
     return outlook;
 }
 

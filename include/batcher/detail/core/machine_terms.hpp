@@ -15,7 +15,11 @@ namespace batching::detail {
 BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept {
     CallList calls;
     calls.append_reversed(newest);
-    while (Call* const call = calls.pop_front()) arrived_with_terms(terms_of(*call));
+    calls.for_each([&](Call& call) {
+        if (!call.plain) return arrived_with_terms(terms_of(call));
+        call.Link::next = nullptr;
+        arrived(&call);
+    });
 }
 
 inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
@@ -161,9 +165,12 @@ void Machine::each_line(Change change) noexcept {
 BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Time now) noexcept {
     const Time aged = rules_.aged(now);
     const std::size_t most = std::min(most_in_batch(), line.size());
-    std::size_t worth = 0;       // the smallest size that is worth its run; 0: not asked yet
+    std::size_t worth = 0;       // the smallest size that is worth its run; 0: not asked yet, nor
+    Time needed{};               // what even that takes,
+    Time ample{};                // and what a batch of `most` takes almost certainly
     std::size_t allowed = most;  // by the earliest deadline
     std::exception_ptr late;
+    WaitTimes waited(recorder_, now);
     batch.has_terms = true;
     batch.shared = rules_.shared;
     batch.line = line.in_table() ? &line : nullptr;
@@ -179,8 +186,9 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
                 const Time timeout = deadline - call->queued_at;
                 estimate_.arrived(now, recorder_.stats().submitted, timeout);
                 worth = estimate_.floor(timeout, most_in_batch());
+                needed = estimate_.run_time_with_margin(std::min(most, worth));
+                ample = estimate_.met_by(most);
             }
-            const Time needed = estimate_.run_time_with_margin(std::min(most, worth));
             // If nothing runs that would show whether it still takes as long, the last one is tried.
             const bool last = batch.items == 0 && line.size() == 1 && slots_.in_use() == 1;
             if (deadline - now < needed && !last) {
@@ -188,12 +196,15 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
                 fail_place(*call, late, [&] { recorder_.expired(); });
                 continue;
             }
-            const std::size_t meets =
-                std::max(worth, estimate_.largest_meeting(deadline - now, most));
-            if (batch.items >= meets) break;
-            allowed = std::min(allowed, meets);
+            if (deadline - now < ample) {
+                const std::size_t meets =
+                    std::max(worth, estimate_.largest_meeting(deadline - now, most));
+                if (batch.items >= meets) break;
+                allowed = std::min(allowed, meets);
+            }
         }
         batch.weight += weight;
+        waited.note(call->queued_at);
         take(batch, *call, now);
     }
     if (!rules_.weighs) batch.weight = batch.items;

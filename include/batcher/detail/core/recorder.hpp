@@ -11,7 +11,7 @@ namespace batching::detail {
 
 class Recorder {
 public:
-    explicit Recorder(bool weighs = false) noexcept : weighs_(weighs) {}
+    explicit Recorder(bool weighs = false) : weighs_(weighs) {}
 
     const Stats& stats() const noexcept { return stats_; }
 
@@ -46,9 +46,8 @@ public:
     }
     void left_running(std::size_t calls = 1) noexcept { stats_.running -= calls; }
     void waited(Time time, std::size_t calls) noexcept { stats_.wait_time.record(time, calls); }
-    // The same for one call that has terms, also by its class.
+    // Of one call, of its class.
     void waited(Time time, Priority priority) noexcept {
-        record(stats_.wait_time, time);
         if (priority == Priority::high) record(stats_.wait_time_high, time);
         if (priority == Priority::low) record(stats_.wait_time_low, time);
     }

@@ -41,9 +41,25 @@ struct Rules {
     std::size_t max_queue_weight = no_limit;
     std::size_t max_concurrent_batches_per_key = no_limit;
     bool weighs = false;
+    // With those limits an arrival counts by its weight, in units of 2^unit_bits, and for so many that max_batch_size of
+    // them are a full batch. Otherwise it counts 1.
+    unsigned unit_bits = std::numeric_limits<std::size_t>::digits - 1;
+    std::size_t least_units = 1;
     bool keyed = false;
     bool shared = false;        // equal items share a place,
     bool join_running = false;  // also that of one that runs
+
+    // Items have weights. Units are chosen so that a limit is no more of them than the intake can count.
+    void weigh(std::size_t most_of_batch, std::size_t most_of_queue) noexcept {
+        weighs = true;
+        max_batch_weight = most_of_batch;
+        max_queue_weight = most_of_queue;
+        const std::size_t smaller = std::min(most_of_batch, most_of_queue);
+        if (smaller == no_limit) return;
+        unit_bits = 0;
+        while (smaller >> unit_bits > 0x7fff) ++unit_bits;
+        if (weighed()) least_units = ((max_batch_weight >> unit_bits) - 1) / max_batch_size + 1;
+    }
 
     Admission admit(std::size_t waiting, bool closed, std::size_t count,
                     Accept accept) const noexcept {
@@ -86,16 +102,20 @@ struct Rules {
 
     // The arrival that has to be seen: with it the next batch has the calls that it needs to start (0: no slot
     // is free, and one that is freed asks again), or is full; or it may not be accepted; or all is closed.
-    std::size_t notify_after(std::size_t waiting, bool closed, std::size_t needed) const noexcept {
-        if (closed || max_queue_weight != no_limit) return 1;
-        const std::size_t wanted = needed == 0          ? no_limit
-                                   : keyed || weighed() ? 1
-                                   : waiting < needed   ? needed - waiting
-                                                        : max_batch_size - waiting % max_batch_size;
-        const std::size_t refused =
-            limited() ? max_queue_size - std::min(max_queue_size, waiting) + 1 : no_limit;
+    std::size_t notify_after(std::size_t waiting, std::size_t weight, bool closed,
+                             std::size_t needed) const noexcept {
+        if (closed) return 1;
+        const std::size_t wanted = needed == 0        ? no_limit
+                                   : keyed            ? 1
+                                   : waiting < needed ? needed - waiting
+                                                      : until_full(waiting, weight);
+        const std::size_t refused = limited() ? until_refused(waiting, weight) : no_limit;
         const std::size_t first = std::min(wanted, refused);
         return first == no_limit ? 0 : first;
+    }
+    // What an arrival counts there. Rounded up, so that one is seen early, but never late.
+    std::size_t units(std::size_t weight) const noexcept {
+        return std::max((weight >> unit_bits) + (unit_bits == 0 ? 0 : 1), least_units);
     }
 
     bool limited() const noexcept {
@@ -105,6 +125,24 @@ struct Rules {
 
     static Time after(Time since, Time time) noexcept {
         return since > never - time ? never : since + time;
+    }
+
+private:
+    // Both in units.
+    std::size_t until_full(std::size_t waiting, std::size_t weight) const noexcept {
+        const std::size_t by_size = (max_batch_size - waiting % max_batch_size) * least_units;
+        if (!weighed()) return by_size;
+        const std::size_t left = (max_batch_weight - weight % max_batch_weight) >> unit_bits;
+        return std::clamp<std::size_t>(left, 1, by_size);
+    }
+    std::size_t until_refused(std::size_t waiting, std::size_t weight) const noexcept {
+        const auto room = [](std::size_t most, std::size_t taken) {
+            return most - std::min(most, taken);
+        };
+        const std::size_t by_size =
+            max_queue_size == no_limit ? no_limit : room(max_queue_size, waiting) + 1;
+        if (max_queue_weight == no_limit) return by_size;
+        return std::min(by_size, (room(max_queue_weight, weight) >> unit_bits) + 1);
     }
 };
 

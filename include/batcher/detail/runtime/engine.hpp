@@ -29,6 +29,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,9 @@ public:
           runner_(std::move(runner)),
           timer_(std::move(timer)),
           appraiser_(std::move(appraiser)),
-          machine_(rules_of(options), *runner_) {}
+          machine_(rules_of(options), *runner_) {
+        if (has_rules()) plain_intake_.watch(1);
+    }
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
     ~Engine() { ++ContextService::generation(); }
@@ -83,9 +86,9 @@ public:
     // ---- callers ----------------------------------------------------------------------------------------
 
     // Hands a call in; false if submit() has to. The call and this engine may be gone when it returns true.
-    bool push(Call& call) noexcept { return intake_.push(call, call, 1); }
-    // The same for one that has terms, but no deadline.
-    bool push_with_terms(ItemCall& call) noexcept { return intake_with_terms_.push(call, call, 1); }
+    bool push(Call& call) noexcept { return plain_intake_.push(call, call, 1); }
+    // The same for one that has terms.
+    bool push_with_terms(ItemCall& call) noexcept;
 
     // Hands `count` calls in, linked by `next` from the newest to the oldest: the oldest of them, as many as are
     // accepted. The others are handed back with an error. All may be gone when this returns.
@@ -177,10 +180,18 @@ public:
             machine_.cancel(error);
         });
     }
-    Stats stats() noexcept {
-        Stats stats;
-        change([&] { stats = machine_.stats(); });
-        return stats;
+    Stats stats() {
+        std::optional<Stats> stats;
+        std::exception_ptr error;
+        change([&] {
+            try {
+                stats = machine_.stats();
+            } catch (...) {  // no memory
+                error = std::current_exception();
+            }
+        });
+        if (error) std::rethrow_exception(error);
+        return *std::move(stats);
     }
     bool idle() noexcept {
         bool idle = false;
@@ -208,10 +219,11 @@ private:
 
     // The arrivals, in their order, from the intake to the machine; and the batches that are not needed.
     void collect() noexcept {
-        const std::size_t notify_after = machine_.notify_after_meanwhile();
-        machine_.arrived(intake_.collect(has_rules() ? 1 : notify_after));
-        if (!intake_with_terms_.empty()) {
-            machine_.arrived_with_terms(intake_with_terms_.collect(notify_after));
+        Link* const newest = intake().collect(machine_.notify_after_meanwhile());
+        if (!with_terms_.load(std::memory_order_relaxed)) {
+            machine_.arrived(newest);
+        } else {
+            machine_.arrived_with_terms(newest);
         }
         if (returned_.load(std::memory_order_relaxed) == nullptr) return;
         for (Batch* batch = returned_.exchange(nullptr, std::memory_order_acquire);
@@ -219,15 +231,11 @@ private:
             machine_.recycled(*std::exchange(batch, batch->next));
         }
     }
-    // False if something has arrived meanwhile. Calls with terms may fill a batch alone: the next one is to be seen.
-    bool watch(std::size_t notify_after) noexcept {
-        return intake_.watch(has_rules() ? 1 : notify_after) && intake_with_terms_.watch(1);
-    }
     Actions pump(Time now) noexcept;
     // Lets go of the timer where nothing will need it: once closed, only deadlines wait for time to pass.
     void rest() noexcept {
         if ((machine_.closed() && !machine_.has_deadlines()) ||
-            (machine_.idle() && intake_.empty() && intake_with_terms_.empty()))
+            (machine_.idle() && intake().empty()))
             timer_->cancel();
     }
 
@@ -255,9 +263,11 @@ private:
 
     inline static constinit thread_local unsigned nested_runs = 0;  // of run(), on this thread
 
-    // Where there are rules the first refuses all, so that plain calls need not ask.
-    Intake intake_;
-    Intake intake_with_terms_;
+    // Where there are rules the first refuses all, so that plain calls need not ask, and those with terms have another.
+    Intake plain_intake_;
+    Intake intake_with_rules_;
+    Intake& intake() noexcept { return has_rules() ? intake_with_rules_ : plain_intake_; }
+    std::atomic<bool> with_terms_{false};  // some calls have had terms
     std::mutex mutex_;
     Machine machine_;
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next

@@ -16,7 +16,7 @@ inline Actions Engine::pump(Time now) noexcept {
             machine_.expire(now, runner_->too_late());
         const Outlook outlook = machine_.decide(now, sending_ == 0);
         if (outlook.wake_at) timer_->arm(*outlook.wake_at, shared_from_this());
-        if (outlook.notify_after == 0 || watch(outlook.notify_after)) break;
+        if (outlook.notify_after == 0 || intake().watch(outlook.notify_after)) break;
         collect();
     }
     may_rest_.store(machine_.idle(), std::memory_order_relaxed);

@@ -11,7 +11,7 @@ namespace batching::detail {
 
 BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::size_t count,
                                             Accept accept) {
-    if (count != 1 && intake_.push(newest, oldest, count)) return;
+    if (count != 1 && plain_intake_.push(newest, oldest, count)) return;
     const auto self = shared_from_this();  // the calls may be gone, and with them the last owner
     Lock locked = lock();
     const Time now = timer_->now();
@@ -35,10 +35,22 @@ BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::siz
     carry_out(actions);
 }
 
+// One with a deadline goes by what the machine has said last, so that must be the last: under the lock.
+inline bool Engine::push_with_terms(ItemCall& call) noexcept {
+    if (!with_terms_.load(std::memory_order_relaxed)) {
+        with_terms_.store(true, std::memory_order_relaxed);
+    }
+    const std::size_t units = machine_.rules().units(call.weight);
+    if (call.deadline == nullptr) return intake().push(call, call, units);
+    const std::lock_guard lock(mutex_);
+    return machine_.unhurried(*call.deadline) && intake().push(call, call, units);
+}
+
 // Of calls with terms each has a fate of its own, unless all are accepted or none.
 BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::size_t count,
                                                        Accept accept) {
     const auto self = shared_from_this();
+    with_terms_.store(true, std::memory_order_relaxed);
     CallList calls;
     std::size_t weight = 0;
     calls.append_reversed(static_cast<Link*>(&newest));

@@ -126,9 +126,7 @@ public:
     explicit BoundRule(Weigh<F> rule) : rule_(std::move(rule)) {}
 
     void add_to(Rules& rules, const Options& options) const noexcept {
-        rules.weighs = true;
-        rules.max_batch_weight = options.max_batch_weight;
-        rules.max_queue_weight = options.max_queue_weight;
+        rules.weigh(options.max_batch_weight, options.max_queue_weight);
     }
     void appraise(ItemCall& call, const In& item, const Rules& rules) {
         call.weight = static_cast<std::size_t>(std::invoke(rule_.function, item));

@@ -116,7 +116,7 @@ private:
             return engine_->reject(*this, error);
         }
         this->state(CallState::queued);
-        if (this->deadline == nullptr && engine_->push_with_terms(*this)) return;
+        if (engine_->push_with_terms(*this)) return;
         this->Link::next = nullptr;
         engine_->submit_with_terms(*this, 1, Accept::all_or_none);
     }
