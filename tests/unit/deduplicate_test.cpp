@@ -1,6 +1,5 @@
 // What users rely on: with batching::deduplicate() equal items share one place in the batch, and nothing else.
-#include "catch.hpp"
-#include "support.hpp"
+#include "asking.hpp"
 
 #include <atomic>
 #include <deque>
@@ -23,31 +22,8 @@ using batching::Result;
 
 namespace {
 
-using Batch = std::vector<int>;
-using Seen = std::vector<Batch>;
-using ManualBatcher = batching::Batcher<int, int, ManualClock>;
-
-struct Fixture {
-    aio::io_context context;
-    Batches batches;
+struct Fixture : Asking {
     Gate gate{context};
-    std::deque<Reply<int>> replies;
-
-    Reply<int>& ask(ManualBatcher& batcher, int item, const CallOptions& options = {}) {
-        Reply<int>& reply = replies.emplace_back();
-        batcher.async_process(item, options, into(reply));
-        return reply;
-    }
-    void ask_all(ManualBatcher& batcher, const std::vector<int>& items) {
-        for (const int item : items) ask(batcher, item);
-    }
-    void advance(ManualClock::duration d) {
-        ManualClock::advance(d);
-        settle(context);
-    }
-    void check_once() {
-        for (const auto& reply : replies) CHECK(reply.times == 1);
-    }
 };
 
 }  // namespace
@@ -305,28 +281,6 @@ TEST_CASE("an error is not given to a later call") {
     CHECK(first.sentence() == "broken");
     CHECK(second.value == 1);
 }
-
-namespace {
-
-struct Counted {
-    explicit Counted(int v) : value(v) { ++alive; }
-    Counted(const Counted& other) : value(other.value) { ++alive; }
-    Counted& operator=(const Counted&) = default;
-    ~Counted() { --alive; }
-    bool operator==(const Counted&) const = default;
-
-    int value;
-    inline static int alive = 0;
-};
-
-}  // namespace
-
-template <>
-struct std::hash<Counted> {
-    std::size_t operator()(const Counted& counted) const noexcept {
-        return std::hash<int>{}(counted.value);
-    }
-};
 
 TEST_CASE("nothing is left of items that are over, however they ended") {
     aio::io_context context;

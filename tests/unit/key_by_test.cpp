@@ -1,7 +1,6 @@
 // What users rely on: with key_by() only items of equal keys share a batch.
-#include "catch.hpp"
+#include "asking.hpp"
 #include "sanitized.hpp"
-#include "support.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -21,30 +20,9 @@ using batching::weigh;
 
 namespace {
 
-using Batch = std::vector<int>;
-using Seen = std::vector<Batch>;
-using ManualBatcher = batching::Batcher<int, int, ManualClock>;
-
 int tens(int item) { return item / 10; }
 
-struct Fixture {
-    aio::io_context context;
-    Batches batches;
-    std::deque<Reply<int>> replies;
-
-    Reply<int>& ask(ManualBatcher& batcher, int item, const batching::CallOptions& options = {}) {
-        Reply<int>& reply = replies.emplace_back();
-        batcher.async_process(item, options, into(reply));
-        return reply;
-    }
-    void ask_all(ManualBatcher& batcher, const std::vector<int>& items) {
-        for (const int item : items) ask(batcher, item);
-    }
-    void advance(ManualClock::duration d) {
-        ManualClock::advance(d);
-        settle(context);
-    }
-};
+using Fixture = Asking;
 
 }  // namespace
 
@@ -354,29 +332,6 @@ TEST_CASE("keys that are seen once do not hold up one that is always ready") {
 
 // ---- what it costs ---------------------------------------------------------------------------------------
 
-namespace {
-
-// Counts those that live.
-struct CountedKey {
-    explicit CountedKey(int v) : value(v) { ++alive; }
-    CountedKey(const CountedKey& other) : value(other.value) { ++alive; }
-    CountedKey& operator=(const CountedKey&) = default;
-    ~CountedKey() { --alive; }
-    bool operator==(const CountedKey&) const = default;
-
-    int value;
-    inline static int alive = 0;
-};
-
-}  // namespace
-
-template <>
-struct std::hash<CountedKey> {
-    std::size_t operator()(const CountedKey& key) const noexcept {
-        return std::hash<int>{}(key.value);
-    }
-};
-
 TEST_CASE("a key with nothing waiting costs nothing: a million seen once leave none behind") {
 #if defined(BATCHER_TEST_SANITIZED)
     constexpr int keys = 50'000;
@@ -386,7 +341,7 @@ TEST_CASE("a key with nothing waiting costs nothing: a million seen once leave n
     aio::io_context context;
     batching::Batcher<int, int, ManualClock> batcher{
         context, [](Batch items) { return items; }, {.batch_timeout = 0}, key_by([](int item) {
-            return CountedKey(item);
+            return Counted(item);
         })};
     int most = 0;
     int completed = 0;
@@ -394,7 +349,7 @@ TEST_CASE("a key with nothing waiting costs nothing: a million seen once leave n
         batcher.async_process(
             i, [&](const std::exception_ptr& error, int) { completed += error ? 0 : 1; });
         if (i % 100 == 99) {
-            most = std::max(most, CountedKey::alive);
+            most = std::max(most, Counted::alive);
             context.poll();
             context.restart();
         }
@@ -402,7 +357,7 @@ TEST_CASE("a key with nothing waiting costs nothing: a million seen once leave n
     settle(context);
     CHECK(completed == keys);
     CHECK(most <= 200);
-    CHECK(CountedKey::alive == 0);
+    CHECK(Counted::alive == 0);
 }
 
 TEST_CASE(
@@ -412,13 +367,13 @@ TEST_CASE(
     ManualBatcher batcher{f.context,
                           gate.doubling(),
                           {.max_batch_size = 1, .batch_timeout = 0, .max_queue_size = 1},
-                          key_by([](int item) { return CountedKey(item); })};
+                          key_by([](int item) { return Counted(item); })};
     f.ask(batcher, 1);
     settle(f.context);
-    CHECK(CountedKey::alive == 1);
+    CHECK(Counted::alive == 1);
     SECTION("it is cancelled") {
         f.ask(batcher, 2);
-        CHECK(CountedKey::alive == 2);
+        CHECK(Counted::alive == 2);
         batcher.cancel();
     }
     SECTION("it expires") {
@@ -433,14 +388,14 @@ TEST_CASE(
         f.ask(batcher, 2, {.priority = Priority::low});
         f.ask(batcher, 3, {.priority = Priority::low});
         f.ask(batcher, 4);
-        CHECK(CountedKey::alive == 2);
+        CHECK(Counted::alive == 2);
         batcher.cancel();
     }
     settle(f.context);
-    CHECK(CountedKey::alive == 1);
+    CHECK(Counted::alive == 1);
     gate.open();
     settle(f.context);
-    CHECK(CountedKey::alive == 0);
+    CHECK(Counted::alive == 0);
 }
 
 // ---- what a key may be -----------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 // What users rely on: who is served first, who makes room when the queue is full, and that nobody starves.
-#include "catch.hpp"
-#include "support.hpp"
+#include "asking.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -13,10 +12,6 @@ using batching::no_timeout;
 using batching::Priority;
 
 namespace {
-
-using Batch = std::vector<int>;
-using Seen = std::vector<Batch>;
-using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 
 // One slot, which is busy until the test opens the gate.
 struct Fixture {

@@ -1,7 +1,6 @@
 // What users rely on: a call may say by when it wants its result (CallOptions::timeout), and then it either gets it in
 // time or is told so at once.
-#include "catch.hpp"
-#include "support.hpp"
+#include "asking.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -16,31 +15,9 @@ using batching::no_timeout;
 
 namespace {
 
-using Batch = std::vector<int>;
-using Seen = std::vector<Batch>;
-using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 using Lookups = batching::Batcher<std::string, std::size_t, ManualClock>;
 
-struct Fixture {
-    aio::io_context context;
-    Batches batches;
-    std::deque<Reply<int>> replies;
-
-    Reply<int>& ask(ManualBatcher& batcher, int item, const CallOptions& options) {
-        Reply<int>& reply = replies.emplace_back();
-        batcher.async_process(item, options, into(reply));
-        return reply;
-    }
-    Reply<int>& ask(ManualBatcher& batcher, int item) {
-        Reply<int>& reply = replies.emplace_back();
-        batcher.async_process(item, into(reply));
-        return reply;
-    }
-    void advance(ManualClock::duration d) {
-        ManualClock::advance(d);
-        settle(context);
-    }
-};
+using Fixture = Asking;
 
 }  // namespace
 

@@ -1,6 +1,5 @@
 // What users rely on: with batching::weigh() the weights of a batch, and of what waits, are limited.
-#include "catch.hpp"
-#include "support.hpp"
+#include "asking.hpp"
 
 #include <deque>
 #include <future>
@@ -18,35 +17,13 @@ using batching::weigh;
 
 namespace {
 
-using Batch = std::vector<int>;
-using Seen = std::vector<Batch>;
-using ManualBatcher = batching::Batcher<int, int, ManualClock>;
-
 // An item weighs what it says.
 std::size_t itself(int item) { return static_cast<std::size_t>(item); }
 
-struct Fixture {
-    aio::io_context context;
-    Batches batches;
-    std::deque<Reply<int>> replies;
-
-    Reply<int>& ask(ManualBatcher& batcher, int item, const CallOptions& options = {}) {
-        Reply<int>& reply = replies.emplace_back();
-        batcher.async_process(item, options, into(reply));
-        return reply;
-    }
-    void ask_all(ManualBatcher& batcher, const std::vector<int>& items) {
-        for (const int item : items) ask(batcher, item);
-    }
-    void advance(ManualClock::duration d) {
-        ManualClock::advance(d);
-        settle(context);
-    }
+struct Fixture : Asking {
     void check_all_doubled() {
-        for (const auto& reply : replies) {
-            CHECK(reply.value.has_value());
-            CHECK(reply.times == 1);
-        }
+        for (const auto& reply : replies) CHECK(reply.value.has_value());
+        check_once();
     }
 };
 
