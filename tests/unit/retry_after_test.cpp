@@ -40,18 +40,18 @@ struct Refusal {
 struct Fixture {
     template <class... Rules>
     explicit Fixture(batching::Options options, Rules... rules)
-        : batcher(context, function(), of_ten(options), rules...) {}
+        : batcher(
+              context,
+              [this](std::vector<int> items) {
+                  ManualClock::advance(run_time);
+                  return items;
+              },
+              of_ten(options), rules...) {}
 
     static batching::Options of_ten(batching::Options options) {
         options.max_batch_size = 10;
         options.batch_timeout = 1h;
         return options;
-    }
-    auto function() {
-        return [this](std::vector<int> items) {
-            ManualClock::advance(run_time);
-            return items;
-        };
     }
 
     Reply<int>& ask(int item = 1) {

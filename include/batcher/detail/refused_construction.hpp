@@ -36,17 +36,22 @@ struct Refused<First, Second> {
     using in = int;
 };
 
+template <class Where, class Rule>
+struct RuleBeforeOptionsOn {};
+template <WhereToRun Where, class Rule>
+struct RuleBeforeOptionsOn<Where, Rule> : RuleBeforeOptions<Rule> {};
+
 }  // namespace detail
 
 template <class First, class Second, class... More>
 Batcher(First&&, Second&&, More&&...) -> Batcher<typename detail::Refused<First, Second>::in, int>;
 
-template <class F, detail::ItemRule Rule, class... More>
+template <class F, class Rule, class... More>
 Batcher(F&&, Rule, Options = {}, More&&...)
     -> Batcher<typename detail::RuleBeforeOptions<Rule>::in, int>;
 
-template <detail::WhereToRun Where, class F, detail::ItemRule Rule, class... More>
+template <class Where, class F, class Rule, class... More>
 Batcher(Where&&, F&&, Rule, Options = {}, More&&...)
-    -> Batcher<typename detail::RuleBeforeOptions<Rule>::in, int>;
+    -> Batcher<typename detail::RuleBeforeOptionsOn<Where, Rule>::in, int>;
 
 }  // namespace batching
