@@ -42,9 +42,9 @@ TEST_CASE("a call that waits expires at its own deadline, not a tick earlier", "
     CHECK(f.expire().empty());
     f.now += 1ns;
     CHECK(f.expire() == Ids{1, 0});  // and the one that runs since then
-    CHECK(f.machine.stats().waiting == 1);
-    CHECK(f.machine.stats().expired == 2);
-    CHECK(f.machine.stats().cancelled == 0);
+    CHECK(stats_of(f.machine).waiting == 1);
+    CHECK(stats_of(f.machine).expired == 2);
+    CHECK(stats_of(f.machine).cancelled == 0);
 }
 
 TEST_CASE(
@@ -65,7 +65,7 @@ TEST_CASE(
     CHECK(ids_of(both.calls) == Ids{2});
     CHECK_FALSE(f.decide().wake_at);  // it has the batch's own deadline
     f.finish(both);
-    CHECK(f.machine.stats().completed == 2);
+    CHECK(stats_of(f.machine).completed == 2);
 }
 
 TEST_CASE("a batch that nobody waits for any more, as its calls have expired, is stopped",

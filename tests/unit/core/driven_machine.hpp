@@ -49,6 +49,12 @@ struct TestCall final : Call {
 };
 inline constexpr auto& test_ops = batching::detail::call_ops<TestCall, false>;
 
+inline batching::Stats stats_of(const Machine& machine) {
+    batching::Stats stats;
+    machine.stats(stats);
+    return stats;
+}
+
 inline int id_of(const Call& call) { return static_cast<const TestCall&>(call).id; }
 
 using Ids = std::vector<int>;
@@ -180,7 +186,7 @@ struct DrivenMachine {
                            std::vector{std::pair<Call*, std::exception_ptr>(&call, error)});
     }
 
-    batching::Stats stats() const { return machine.stats(); }
+    batching::Stats stats() const { return stats_of(machine); }
 
     PlainBatches batches;
     std::deque<TestCall> calls;

@@ -686,7 +686,7 @@ private:
     }
 
     void check_stats() {
-        const batching::Stats stats = machine_.stats();
+        const batching::Stats stats = stats_of(machine_);
         const Counts counts{stats.submitted,       stats.rejected,        stats.completed,
                             stats.failed,          stats.cancelled,       stats.batches_full,
                             stats.batches_timeout, stats.batches_flushed, stats.run_time.count()};

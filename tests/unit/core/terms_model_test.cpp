@@ -560,7 +560,7 @@ private:
         check_slots();
         check_callers();
         check_alarm();
-        const batching::Stats stats = machine_.stats();
+        const batching::Stats stats = stats_of(machine_);
         MUST(stats.submitted == stats.completed + stats.failed + stats.cancelled + stats.expired +
                                     stats.waiting + stats.running);
         MUST(stats.waiting + stats.running == live_.size());

@@ -183,10 +183,10 @@ public:
     // Nothing waits or runs.
     bool idle() const noexcept { return queue_.empty() && slots_.all_free(); }
 
-    Stats stats() const {
-        Stats stats = recorder_.stats();
-        stats.waiting = queue_.size() + sharing_;
-        return stats;
+    // (Copied into what there is, so that nothing is allocated.)
+    void stats(Stats& to) const noexcept {
+        to = recorder_.stats();
+        to.waiting = queue_.size() + sharing_;
     }
 
 private:

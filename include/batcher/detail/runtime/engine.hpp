@@ -29,7 +29,6 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -181,17 +180,9 @@ public:
         });
     }
     Stats stats() {
-        std::optional<Stats> stats;
-        std::exception_ptr error;
-        change([&] {
-            try {
-                stats = machine_.stats();
-            } catch (...) {  // no memory
-                error = std::current_exception();
-            }
-        });
-        if (error) std::rethrow_exception(error);
-        return *std::move(stats);
+        Stats stats;
+        change([&] { machine_.stats(stats); });
+        return stats;
     }
     bool idle() noexcept {
         bool idle = false;
