@@ -51,9 +51,13 @@ public:
 
     // ---- leaving ----------------------------------------------------------------------------------------
 
+    // A plain one.
     void erase(Call& call) noexcept {
         --size_;
-        if (call.plain) return normal().erase(call);
+        normal().erase(call);
+    }
+    void erase(ItemCall& call) noexcept {
+        --size_;
         lane_of(call).erase(call);
         weight_ -= call.weight;
         --with_terms_;

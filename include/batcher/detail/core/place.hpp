@@ -47,15 +47,17 @@ struct Place : Interned {
     std::uint32_t index = 0;  // in that
 };
 
-// The place that a call shares, or null.
+// The place that a call shares, or null. (Of an ItemCall: precondition: it is not plain.)
+inline Place* place_of(const ItemCall& call) noexcept {
+    return call.in_place ? static_cast<Place*>(call.group) : nullptr;
+}
 inline Place* place_of(const Call& call) noexcept {
-    return call.plain || !call.in_place ? nullptr : static_cast<Place*>(terms_of(call).group);
+    return call.plain ? nullptr : place_of(terms_of(call));
 }
 // The line of its key; null: there are no keys.
-inline Line* line_of(const Call& call) noexcept {
-    if (call.plain) return nullptr;
+inline Line* line_of(const ItemCall& call) noexcept {
     if (Place* const place = place_of(call)) return place->line;
-    return static_cast<Line*>(terms_of(call).group);
+    return static_cast<Line*>(call.group);
 }
 // Until when a call that waits is worth running: for those that share its place.
 inline Time worth_until(const Call& call) noexcept {

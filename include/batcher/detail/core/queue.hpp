@@ -29,20 +29,22 @@ public:
 
     // Lines are told of changes by whoever makes them: Lines::changed().
     void push(ItemCall& call) noexcept {
-        line_or_main(call).push(call);
+        Line* const line = line_of(call);
+        (line == nullptr ? main_ : *line).push(call);
+        if (line != nullptr) ++in_lines_;
         Class& with_terms = class_of(call);
         ++with_terms.calls;
         with_terms.weight += call.weight;
-        if (line_of(call) != nullptr) ++in_lines_;
     }
-    void erase(Call& call) noexcept {
-        line_or_main(call).erase(call);
-        if (call.plain) return;
+    void erase(ItemCall& call) noexcept {
+        Line* const line = line_of(call);
+        (line == nullptr ? main_ : *line).erase(call);
+        if (line != nullptr) --in_lines_;
         Class& with_terms = class_of(call);
         --with_terms.calls;
         with_terms.weight -= call.weight;
-        if (line_of(call) != nullptr) --in_lines_;
     }
+    void erase(Call& call) noexcept { call.plain ? main_.erase(call) : erase(terms_of(call)); }
     void move(ItemCall& call, Priority to) noexcept {
         Class& from = class_of(call);
         --from.calls;
@@ -105,7 +107,7 @@ public:
     }
 
 private:
-    Line& line_or_main(const Call& call) noexcept {
+    Line& line_or_main(const ItemCall& call) noexcept {
         Line* const line = line_of(call);
         return line == nullptr ? main_ : *line;
     }

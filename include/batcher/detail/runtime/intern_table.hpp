@@ -8,7 +8,6 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <unordered_set>
 #include <utility>
@@ -26,24 +25,19 @@ public:
     InternTable() = default;
     InternTable(const InternTable&) = delete;
     InternTable& operator=(const InternTable&) = delete;
-    ~InternTable() {
-        for (Node* const node : nodes_) delete node;
-    }
 
     // The entry of a key, referred to once more; made from `arguments` if there is none. O(1). Throws what comparing
     // throws, and std::bad_alloc.
     template <class... Arguments>
     Entry& intern(Key key, std::size_t hash, Arguments... arguments) {
         const std::lock_guard lock(mutex_);
-        const auto found = nodes_.find(Lookup{key, hash});
-        if (found != nodes_.end()) {
-            (*found)->refer();
-            return **found;
+        auto found = nodes_.find(Lookup{key, hash});
+        if (found == nodes_.end()) {
+            found = nodes_.emplace(*this, std::move(key), hash, arguments...).first;
         }
-        auto node = std::make_unique<Node>(*this, std::move(key), hash, arguments...);
-        nodes_.insert(node.get());
-        node->refer();
-        return *node.release();
+        Entry& entry = entry_of(*found);
+        entry.refer();
+        return entry;
     }
 
     std::size_t size() const {
@@ -65,30 +59,33 @@ private:
     };
     struct Hash {
         using is_transparent = void;
-        std::size_t operator()(const Node* node) const noexcept { return node->hash; }
+        std::size_t operator()(const Node& node) const noexcept { return node.hash; }
         std::size_t operator()(const Lookup& lookup) const noexcept { return lookup.hash; }
     };
     struct Same {
         using is_transparent = void;
-        bool operator()(const Node* a, const Node* b) const noexcept { return a == b; }
-        bool operator()(const Lookup& lookup, const Node* node) const {
-            return lookup.hash == node->hash && lookup.key == node->key;
+        bool operator()(const Node& a, const Node& b) const noexcept { return &a == &b; }
+        bool operator()(const Lookup& lookup, const Node& node) const {
+            return lookup.hash == node.hash && lookup.key == node.key;
         }
-        bool operator()(const Node* node, const Lookup& lookup) const {
+        bool operator()(const Node& node, const Lookup& lookup) const {
             return (*this)(lookup, node);
         }
     };
+    using Nodes = std::unordered_set<Node, Hash, Same>;
+
+    // What a set holds is constant, as it must not change its place there; that of a node is told by its key.
+    static Entry& entry_of(const Node& node) noexcept { return const_cast<Node&>(node); }
 
     void release_last(Interned& entry) noexcept override {
-        std::unique_ptr<Node> last;  // destroyed without the lock
+        typename Nodes::node_type last;  // destroyed without the lock
         const std::lock_guard lock(mutex_);
         if (!entry.released_last()) return;
-        last.reset(static_cast<Node*>(static_cast<Entry*>(&entry)));
-        nodes_.erase(last.get());
+        last = nodes_.extract(nodes_.find(static_cast<Node&>(static_cast<Entry&>(entry))));
     }
 
     mutable std::mutex mutex_;
-    std::unordered_set<Node*, Hash, Same> nodes_;
+    Nodes nodes_;
 };
 
 }  // namespace batching::detail
