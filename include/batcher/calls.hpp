@@ -145,6 +145,7 @@ public:
     process_many_asking_type process_many(Vector items, const CallOptions& options) {
         return {engine(), {std::move(items), options}};
     }
+    // The same in braces: co_await batcher.process_many({1, 2, 3}, {.timeout = 50ms}).
     process_many_asking_type process_many(Items<In> items, const CallOptions& options) {
         return {engine(), {std::move(items).vector(), options}};
     }
@@ -166,6 +167,7 @@ public:
     process_each_type process_each(Vector items) {
         return {engine(), std::move(items)};
     }
+    // The same in braces: co_await batcher.process_each({1, 2, 3}).
     process_each_type process_each(Items<In> items) {
         return {engine(), std::move(items).vector()};
     }
@@ -181,6 +183,7 @@ public:
     process_each_asking_type process_each(Vector items, const CallOptions& options) {
         return {engine(), {std::move(items), options}};
     }
+    // The same in braces: co_await batcher.process_each({1, 2, 3}, {.timeout = 50ms}).
     process_each_asking_type process_each(Items<In> items, const CallOptions& options) {
         return {engine(), {std::move(items).vector(), options}};
     }
