@@ -46,7 +46,7 @@ public:
         ++size_;
         weight_ += call.weight;
         ++with_terms_;
-        earliest_deadline_ = std::min(earliest_deadline_, deadline_of(call));
+        came(deadline_of(call));
     }
 
     // ---- leaving ----------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ public:
         lane_of(call).replace(call, by);
         weight_ += by.weight - call.weight;
         left(deadline_of(call));
-        earliest_deadline_ = std::min(earliest_deadline_, deadline_of(by));
+        came(deadline_of(by));
     }
     // It goes on waiting in another lane, behind those that were queued before it. What may leave in a batch that is not
     // full still may; all of that lane does then.
@@ -122,9 +122,7 @@ public:
         if (earliest_has_left_) {
             earliest_has_left_ = false;
             earliest_deadline_ = Time::max();
-            for_each([&](Call& call) {
-                earliest_deadline_ = std::min(earliest_deadline_, deadline_of(call));
-            });
+            for_each([&](Call& call) { came(deadline_of(call)); });
         }
         return earliest_deadline_;
     }
@@ -151,7 +149,12 @@ private:
     Lane& normal() noexcept { return lanes_[static_cast<std::size_t>(Priority::normal)]; }
     Lane& lane_of(const Call& call) noexcept { return lanes_[static_cast<std::size_t>(call.lane)]; }
 
-    void left(Time deadline) noexcept { earliest_has_left_ |= deadline <= earliest_deadline_; }
+    void came(Time deadline) noexcept {
+        earliest_deadline_ = std::min(earliest_deadline_, deadline);
+    }
+    void left(Time deadline) noexcept {
+        earliest_has_left_ |= deadline == earliest_deadline_ && deadline != Time::max();
+    }
 
     std::array<Lane, 3> lanes_;
     std::size_t size_ = 0;

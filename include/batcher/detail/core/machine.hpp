@@ -137,7 +137,7 @@ public:
     void completed(Batch& batch, std::size_t failed, Time now) noexcept {
         slots_.give_back(batch.slot);
         recorder_.completed(batch, failed, now);
-        if (judged(batch)) estimate_.completed(batch.items, now - batch.started);
+        if (learns_from(batch)) estimate_.completed(batch.items, now - batch.started);
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
         batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
         if (batch.has_terms) [[unlikely]]
@@ -254,11 +254,11 @@ private:
     void fail_place(Call& call, const std::exception_ptr& error, Record record) noexcept;
 
     // Whether its run time says something of others. That a queue is full can be told from fewer.
-    bool judged(const Batch& batch) const noexcept;
+    bool learns_from(const Batch& batch) const noexcept;
     // When there may be room in a queue that is full, if that is known.
     std::optional<Time> room_in() const noexcept;
 
-    void judge(Outlook& outlook, Time now) noexcept;
+    void plan_for_deadlines(Outlook& outlook, Time now) noexcept;
     void changed(Line* line) noexcept;
     void pass_time(Time now) noexcept;
     template <class Change>
@@ -283,7 +283,7 @@ private:
 
     Slots slots_;
     Estimate estimate_;
-    bool judges_ = false;                        // there are deadlines
+    bool had_deadlines_ = false;                 // so run times are learnt
     Time unhurried_ = Rules::never;              // deadlines from then on: see unhurried()
     Heap<Deadline, EarlierDeadline> deadlines_;  // of calls that wait or run
     std::size_t sharing_ = 0;                    // calls that wait for the place of another

@@ -47,9 +47,9 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
     return nullptr;
 }
 
-inline bool Machine::judged(const Batch& batch) const noexcept {
+inline bool Machine::learns_from(const Batch& batch) const noexcept {
     const bool limited = rules_.limited() && (!estimate_.known() || batch.number % 4 == 0);
-    return (judges_ || limited) && !batch.error;
+    return (had_deadlines_ || limited) && !batch.error;
 }
 
 inline std::optional<Time> Machine::room_in() const noexcept {

@@ -76,12 +76,14 @@ inline void Machine::note_deadlines(Batch& batch) noexcept {
 }
 
 // From when on deadlines of calls to come need nothing at once, however many of those come until they are seen.
-BATCHER_NOINLINE inline void Machine::judge(Outlook& outlook, Time now) noexcept {
+BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time now) noexcept {
     unhurried_ = outlook.wake_at.value_or(Rules::never);
     if (!estimate_.known()) return;
     Line& line = queue_.main();
-    const bool hurried = !line.empty() && leave_by(line, rules_.max_batch_size) < rules_.due(line);
-    const std::size_t unseen = hurried ? 1 : 64;  // the larger its batch, the earlier it leaves
+    // The larger its batch, the earlier it has to leave.
+    const bool hurried = slots_.needed() != 0 && !line.empty() &&
+                         leave_by(line, rules_.max_batch_size) < rules_.due(line);
+    const std::size_t unseen = hurried ? 1 : 64;
     if (outlook.notify_after == 0 || outlook.notify_after > unseen) outlook.notify_after = unseen;
     const Time leaves = Rules::after(unhurried_, run_time_to_meet(rules_.max_batch_size));
     const Time served =

@@ -41,8 +41,8 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
     if (idle()) late_at_ = Rules::never;
     const Time late_at = deadlines_.empty() ? late_at_ : std::min(late_at_, deadlines_.top().at);
     if (late_at < outlook.wake_at.value_or(Rules::never)) outlook.wake_at = late_at;
-    if (judges_) [[unlikely]]
-        judge(outlook, now);
+    if (had_deadlines_) [[unlikely]]
+        plan_for_deadlines(outlook, now);
     return outlook;
 }
 

@@ -26,7 +26,7 @@ inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
     recorder_.accepted(1);
     if (call.deadline != nullptr) {
         deadlines_.push(*call.deadline);
-        judges_ = true;
+        had_deadlines_ = true;
     }
     call.lane = call.priority;
     Place* const place = place_of(call);

@@ -37,9 +37,6 @@ BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::siz
 
 // One with a deadline goes by what the machine has said last, so that must be the last: under the lock.
 inline bool Engine::push_with_terms(ItemCall& call) noexcept {
-    if (!with_terms_.load(std::memory_order_relaxed)) {
-        with_terms_.store(true, std::memory_order_relaxed);
-    }
     const std::size_t units = machine_.rules().units(call.weight);
     if (call.deadline == nullptr) return intake().push(call, call, units);
     const std::lock_guard lock(mutex_);
@@ -50,7 +47,6 @@ inline bool Engine::push_with_terms(ItemCall& call) noexcept {
 BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::size_t count,
                                                        Accept accept) {
     const auto self = shared_from_this();
-    with_terms_.store(true, std::memory_order_relaxed);
     CallList calls;
     std::size_t weight = 0;
     calls.append_reversed(static_cast<Link*>(&newest));
@@ -76,6 +72,9 @@ BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::si
 inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& options,
                                            Deadline* deadline) noexcept {
     call.plain = false;
+    // Written once, as all producers read it.
+    if (!with_terms_.load(std::memory_order_relaxed))
+        with_terms_.store(true, std::memory_order_relaxed);
     call.priority = options.priority;
     call.weight = 0;
     call.in_place = false;
