@@ -8,10 +8,10 @@
 #include <string>
 #include <thread>
 
+namespace frozen_test {
+
 using namespace test;
 using Work = batching::Batcher<Job, Answer>;
-
-namespace {
 
 // Threads that call one after the other until they are told to stop.
 class Callers {
@@ -64,8 +64,6 @@ std::string both(const Process& a, const Process& b) {
     return "ipv4:127.0.0.1" + port(a.address()) + ",127.0.0.1" + port(b.address());
 }
 
-}  // namespace
-
 TEST_CASE("a server that stands still for seconds, as one with too much to do, costs no call") {
     const Process server({"listen=127.0.0.1:0"});
     auto work = rpc::connect<Job, Answer>(server.address(), "work");
@@ -105,3 +103,5 @@ TEST_CASE("an idempotent call with little time finds a frozen replica out in les
     callers.stop();
     CHECK(callers.failure() == "");
 }
+
+}  // namespace frozen_test

@@ -1,9 +1,9 @@
 // What batcher/v1/deployment.proto says to other languages.
 #include "raw_client.hpp"
 
-using namespace test;
+namespace languages_test {
 
-namespace {
+using namespace test;
 
 struct Pair {
     std::int8_t number = 7;
@@ -39,8 +39,6 @@ std::vector<std::string> seen_as(const std::vector<std::string>& items, Describe
     }
     return seen;
 }
-
-}  // namespace
 
 TEST_CASE("a struct with MSGPACK_DEFINE is an array in field order, whose end may be missing") {
     const auto seen =
@@ -97,3 +95,5 @@ TEST_CASE("a call that was refused says who refused it") {
     CHECK(marks_of("nobody") == std::pair<std::size_t, std::size_t>(1, 0));
     CHECK(marks_of("doubling") == std::pair<std::size_t, std::size_t>(1, 0));
 }
+
+}  // namespace languages_test

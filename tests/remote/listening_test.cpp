@@ -1,6 +1,8 @@
 // Where a deployment may listen, and what it may be told.
 #include "deployed.hpp"
 
+namespace listening_test {
+
 using namespace test;
 
 TEST_CASE("a unix socket's path may have 98 bytes, whoever listens there") {
@@ -46,3 +48,5 @@ TEST_CASE("a message has to fit into the memory that calls may take") {
                   "doubling", deployed.model);
           }) == "max_memory must be at least max_message_size, 1000 bytes, not 999");
 }
+
+}  // namespace listening_test

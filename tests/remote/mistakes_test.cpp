@@ -5,10 +5,10 @@
 #include <fstream>
 #include <string>
 
+namespace mistakes_test {
+
 using namespace test;
 using batching::errc;
-
-namespace {
 
 std::string connecting(const std::string& address, rpc::ConnectOptions options = {}) {
     return sentence_of([&] { rpc::connect<int, int>(address, "doubling", std::move(options)); });
@@ -31,8 +31,6 @@ std::string refusal(const Deployed& deployed, rpc::ConnectOptions options) {
     CHECK(ended.sentence.substr(0, beginning.size()) == beginning);
     return ended.sentence.substr(std::min(beginning.size(), ended.sentence.size()));
 }
-
-}  // namespace
 
 TEST_CASE("an address that is empty, or too long for a unix socket, is refused with what to do") {
     CHECK(connecting("") ==
@@ -140,3 +138,5 @@ TEST_CASE("calls that wait in the queue behind one that TLS fails are told the s
         CHECK(contains(sentence_of([&] { call.get(); }), "cannot be reached: its certificate"));
     }
 }
+
+}  // namespace mistakes_test

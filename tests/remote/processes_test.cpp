@@ -13,11 +13,11 @@
 #include <memory>
 #include <set>
 
+namespace processes_test {
+
 using namespace test;
 using batching::errc;
 using Work = batching::Batcher<Job, Answer>;
-
-namespace {
 
 // Callers that call one after the other, in coroutines of one thread, until they are told to stop.
 class Load {
@@ -109,8 +109,6 @@ std::string both(const Process& a, const Process& b) {
 std::string text_of(const std::vector<std::string>& errors) {
     return errors.empty() ? std::string() : errors.front();
 }
-
-}  // namespace
 
 TEST_CASE("a deployment that gets SIGTERM finishes what it has accepted, and exits with 0") {
     const Directory directory;
@@ -341,3 +339,5 @@ TEST_CASE("a connection that says nothing harms nobody, and is closed") {
     CHECK(eventually([&] { return recv(silent, bytes, sizeof bytes, MSG_DONTWAIT) == 0; }));
     close(silent);
 }
+
+}  // namespace processes_test

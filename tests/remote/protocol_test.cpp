@@ -6,10 +6,10 @@
 
 #include <random>
 
+namespace protocol_test {
+
 using namespace test;
 using batching::errc;
-
-namespace {
 
 const std::string twenty_one = "\x15";  // as MessagePack
 const std::string forty_two = "\x2a";
@@ -112,8 +112,6 @@ private:
     int port_ = 0;
     std::unique_ptr<::grpc::Server> server_;
 };
-
-}  // namespace
 
 TEST_CASE("a client of another language needs no schema") {
     const Deployed deployed;
@@ -369,3 +367,5 @@ TEST_CASE("a reply that is no reply fails its items, and the handle goes on") {
         }
     }
 }
+
+}  // namespace protocol_test

@@ -9,12 +9,12 @@
 #include <mutex>
 #include <string>
 
+namespace proxy_test {
+
 using namespace test;
 using batching::errc;
 using ::grpc::StatusCode;
 namespace remote = batching::grpc::detail;
-
-namespace {
 
 // Fails the first Process calls, each with the next of its statuses, and answers each of the others with 42. It
 // answers Describe like a deployment, with its mark or without.
@@ -95,8 +95,6 @@ std::deque<::grpc::Status> times(std::size_t count, const ::grpc::Status& status
 const ::grpc::Status died(StatusCode::INTERNAL, "The actor died unexpectedly.");
 // What gRPC says when it cancels a call that its server never saw.
 const ::grpc::Status unseen(StatusCode::CANCELLED, "CANCELLED");
-
-}  // namespace
 
 TEST_CASE("what a cluster's proxy says arrives as the fitting error, in its own words") {
     struct Row {
@@ -197,3 +195,5 @@ TEST_CASE("a call that somebody cancels in words of his own is not sent again") 
     CHECK(contains(ended.sentence, "is not known: Client for request 7 disconnected."));
     CHECK(proxy.calls() == 1);
 }
+
+}  // namespace proxy_test

@@ -12,9 +12,9 @@
 #include <thread>
 #include <vector>
 
-using namespace test;
+namespace replicas_test {
 
-namespace {
+using namespace test;
 
 // Replicas in this process, of one that doubles its items: each calls its own function.
 class Replicas {
@@ -95,8 +95,6 @@ private:
     std::atomic<int> ended_{0};
     std::atomic<int> wrong_{0};
 };
-
-}  // namespace
 
 TEST_CASE("one handle has all replicas work at the same time, with nothing said about them") {
     // Each batch waits until one runs on every replica: with fewer at work none would ever end.
@@ -233,3 +231,5 @@ TEST_CASE("the replicas behind a name are found by looking it up") {
     CHECK(remote::listed_in("ipv6:[::1]:1,[::1]:2").all.size() == 2);
     CHECK(remote::listed_in("10.0.0.1:1").all.empty());
 }
+
+}  // namespace replicas_test

@@ -1,6 +1,8 @@
 #include "authority.hpp"
 #include "deployed.hpp"
 
+namespace security_test {
+
 using namespace test;
 using batching::errc;
 
@@ -116,3 +118,5 @@ TEST_CASE("what cannot be sent as metadata is refused by name") {
     auto handle = deployed.connect({.metadata = {{"key-bin", std::string("\0\n", 2)}}});
     CHECK(handle.process(21).get() == 42);
 }
+
+}  // namespace security_test

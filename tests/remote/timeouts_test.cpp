@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+namespace timeouts_test {
+
 using namespace test;
 using batching::errc;
-
-namespace {
 
 // Of calls that were started one by one: true if all of them fail with their deadline within half a minute.
 bool all_time_out(std::vector<std::future<int>>& calls) {
@@ -26,8 +26,6 @@ bool all_time_out(std::vector<std::future<int>>& calls) {
                }
            });
 }
-
-}  // namespace
 
 TEST_CASE("callers that wait in the handle's own queue wait no longer than the others") {
     const Directory directory;
@@ -74,3 +72,5 @@ TEST_CASE("a call that waited in vain for a connection says why there is none, a
         CHECK(contains(sentence, "No such file or directory"));
     }
 }
+
+}  // namespace timeouts_test

@@ -6,11 +6,11 @@
 #include <functional>
 #include <span>
 
+namespace batch_function_test {
+
 using namespace test;
 using batching::BatchFunction;
 using batching::Result;
-
-namespace {
 
 using Ints = std::vector<int>;
 
@@ -62,8 +62,6 @@ Ints doubled(std::span<const int> items) {
     for (const int item : items) results.push_back(2 * item);
     return results;
 }
-
-}  // namespace
 
 TEST_CASE("a batch function takes its items by value, reference or span") {
     check_doubles([](Ints items) { return doubled(items); });
@@ -261,3 +259,5 @@ TEST_CASE("replicas: none is an error that says so, and what make throws comes o
     };
     CHECK_THROWS_WITH(batching::replicas(2, broken), "device 1 is gone");
 }
+
+}  // namespace batch_function_test

@@ -12,13 +12,13 @@
 #include "catch.hpp"
 #include "support.hpp"
 
+namespace batch_info_test {
+
 using namespace test;
 using batching::BatchFunction;
 using batching::BatchInfo;
 using batching::DispatchReason;
 using batching::Result;
-
-namespace {
 
 using Ints = std::vector<int>;
 using Sizes = std::vector<std::size_t>;
@@ -104,8 +104,6 @@ aio::awaitable<void> until_cancelled(int& cancelled) {
     CHECK(error == aio::error::operation_aborted);
     ++cancelled;
 }
-
-}  // namespace
 
 TEST_CASE("a BatchInfo may stand after the items, however those are taken") {
     const auto check = [](std::span<const int> items, const BatchInfo& batch) {
@@ -560,3 +558,5 @@ TEST_CASE("the deadline of a batch is a time of the steady clock, whatever the B
     CHECK(*deadline >= before + 5s);
     CHECK(*deadline <= Steady::now() + 5s);
 }
+
+}  // namespace batch_info_test

@@ -4,9 +4,9 @@
 
 #include <deque>
 
-using namespace test;
+namespace batching_test {
 
-namespace {
+using namespace test;
 
 using Batch = std::vector<int>;
 using Seen = std::vector<Batch>;
@@ -28,8 +28,6 @@ struct Fixture {
         settle(context);
     }
 };
-
-}  // namespace
 
 TEST_CASE("a full batch leaves at once, and each caller gets its own result") {
     Fixture f;
@@ -209,3 +207,5 @@ TEST_CASE("a batch size that no batch reaches is no limit, however large") {
     REQUIRE(f.batches.seen.size() == 1);
     CHECK(f.batches.seen[0].size() == 70'000);
 }
+
+}  // namespace batching_test

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
+namespace call_options_test {
+
 using namespace test;
 using batching::Priority;
-
-namespace {
 
 struct Event {
     std::string name;
@@ -28,8 +28,6 @@ Counts values_of(const std::vector<batching::Result<int>>& results) {
     for (const auto& result : results) values.push_back(result.value());
     return values;
 }
-
-}  // namespace
 
 TEST_CASE("many aggregates in nested braces are followed by what their call asks for") {
     batching::Batcher batcher{counts, {.batch_timeout = 0}};
@@ -59,3 +57,5 @@ TEST_CASE("a vector of aggregates, a variable or in place, is followed by what i
     CHECK(batcher.process_each(events, {.timeout = 1h}).get().size() == 2);
     CHECK(batcher.process_many(std::move(events), {.timeout = 1h}).get() == Counts{1, 2});
 }
+
+}  // namespace call_options_test

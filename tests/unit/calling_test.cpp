@@ -6,9 +6,9 @@
 #include <set>
 #include <thread>
 
-using namespace test;
+namespace calling_test {
 
-namespace {
+using namespace test;
 
 struct Params {
     int a;
@@ -51,8 +51,6 @@ WithExecutor call_on(aio::any_io_executor, batching::Batcher<int, int>& batcher,
     result = co_await batcher.process(1);
     here = track.here();
 }
-
-}  // namespace
 
 TEST_CASE("In and Out are deduced from the function") {
     batching::Batcher batcher{add};
@@ -463,8 +461,6 @@ TEST_CASE("process_many of bool items and bool results") {
     CHECK(batcher.process_many({true, false}).get() == std::vector<bool>{false, true});
 }
 
-namespace {
-
 struct Request {
     std::string text;
     int times = 1;
@@ -478,8 +474,6 @@ std::vector<std::string> repeated(const std::vector<Request>& requests) {
     }
     return results;
 }
-
-}  // namespace
 
 // g++ 12 frees an aggregate twice that is made inside a co_await: so it is made inside process().
 TEST_CASE("an aggregate goes in braces, without its name, also into co_await") {
@@ -521,3 +515,5 @@ TEST_CASE("an item that refers to something goes with a future if it is said to 
               .get() == 4);
     CHECK(batcher.process("three").get() == 5);
 }
+
+}  // namespace calling_test

@@ -2,9 +2,9 @@
 #include "catch.hpp"
 #include "support.hpp"
 
-using namespace test;
+namespace cancellation_test {
 
-namespace {
+using namespace test;
 
 using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 using Type = aio::cancellation_type;
@@ -26,8 +26,6 @@ struct Fixture {
         REQUIRE(gate.started.back() == std::vector<int>{item});
     }
 };
-
-}  // namespace
 
 TEST_CASE("a waiting item is removed by each type of cancellation, and its place is refilled") {
     const Type type = GENERATE(Type::total, Type::partial, Type::terminal);
@@ -285,3 +283,5 @@ TEST_CASE("a caller of process_many may be destroyed in the queue and while it r
     CHECK(resumed == 0);
     CHECK(f.batcher.stats().cancelled == 3);
 }
+
+}  // namespace cancellation_test

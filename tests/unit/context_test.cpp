@@ -8,9 +8,9 @@
 #include "catch.hpp"
 #include "support.hpp"
 
-using namespace test;
+namespace context_test {
 
-namespace {
+using namespace test;
 
 using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 
@@ -33,8 +33,6 @@ Owned call_from(ManualBatcher& batcher, Home& home, Reply<int>& reply) {
     auto operation = batcher.process(1).resume_on(home.executor());
     reply.set(co_await std::move(operation));
 }
-
-}  // namespace
 
 TEST_CASE("of the executor of its own context a Batcher keeps no copy when the context has gone") {
     Home home;
@@ -154,3 +152,5 @@ TEST_CASE("the batch function is destroyed with the Batcher, whichever context h
     if (context) settle(*context);  // the wait of the timer ends
     CHECK(token.use_count() == 1);
 }
+
+}  // namespace context_test

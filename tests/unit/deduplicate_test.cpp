@@ -10,6 +10,8 @@
 #include <string>
 #include <thread>
 
+namespace deduplicate_test {
+
 using namespace test;
 using batching::CallOptions;
 using batching::deduplicate;
@@ -20,13 +22,9 @@ using batching::no_timeout;
 using batching::Priority;
 using batching::Result;
 
-namespace {
-
 struct Fixture : Asking {
     Gate gate{context};
 };
-
-}  // namespace
 
 // ---- sharing ---------------------------------------------------------------------------------------------
 
@@ -354,8 +352,6 @@ TEST_CASE("a function that throws, or returns too few, fails all who share its p
     f.check_once();
 }
 
-namespace {
-
 // Cannot be moved into its batch once the test says so.
 struct Sticky {
     explicit Sticky(int v) : value(v) {}
@@ -371,14 +367,16 @@ struct Sticky {
     inline static bool sticks = false;
 };
 
-}  // namespace
+}  // namespace deduplicate_test
 
 template <>
-struct std::hash<Sticky> {
-    std::size_t operator()(const Sticky& sticky) const noexcept {
+struct std::hash<deduplicate_test::Sticky> {
+    std::size_t operator()(const deduplicate_test::Sticky& sticky) const noexcept {
         return std::hash<int>{}(sticky.value);
     }
 };
+
+namespace deduplicate_test {
 
 TEST_CASE("an item whose move constructor throws fails those who share its place, and only those") {
     aio::io_context context;
@@ -789,3 +787,5 @@ TEST_CASE("a closed Batcher takes no joiners") {
     settle(f.context);
     f.check_once();
 }
+
+}  // namespace deduplicate_test

@@ -5,11 +5,11 @@
 #include <future>
 #include <thread>
 
+namespace errors_test {
+
 using namespace test;
 using batching::errc;
 using batching::Result;
-
-namespace {
 
 std::vector<int> identity(std::vector<int> items) { return items; }
 
@@ -33,8 +33,6 @@ struct Explosive {
     }
     inline static thread_local int fuse = -1;  // moves of armed values until one throws; -1: never
 };
-
-}  // namespace
 
 TEST_CASE("what the batch function throws reaches every caller of that batch, and only there") {
     aio::io_context context;
@@ -402,3 +400,5 @@ TEST_CASE("get() on a thread that has to run the batch is refused instead of wai
         CHECK(refused);
     }
 }
+
+}  // namespace errors_test

@@ -10,9 +10,9 @@
 #include <type_traits>
 #include <vector>
 
-using namespace test;
+namespace full_batch_test {
 
-namespace {
+using namespace test;
 
 // Items that are moved as bytes, and items whose move constructor is user code.
 int number_of(int item) { return item; }
@@ -61,8 +61,6 @@ struct Fixture {
 };
 
 constexpr auto timeout = std::chrono::milliseconds(10);
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("an item of a full batch that has not run yet is cancelled, its place refilled",
                    "", int, std::string) {
@@ -189,3 +187,5 @@ TEST_CASE("destroying the context of callers takes them out of a full batch that
     settle(f.context);
     CHECK(f.seen == Seen{{0, 1}});
 }
+
+}  // namespace full_batch_test

@@ -7,10 +7,10 @@
 #include <set>
 #include <span>
 
+namespace isolate_failures_test {
+
 using namespace test;
 using batching::isolate_failures;
-
-namespace {
 
 using Items = std::vector<int>;
 using Results = std::vector<batching::Result<int>>;
@@ -63,8 +63,6 @@ int ceil_log2(int n) {
     while ((1 << log) < n) ++log;
     return log;
 }
-
-}  // namespace
 
 TEST_CASE("a batch without a bad item is one call") {
     Picky function;
@@ -223,3 +221,5 @@ TEST_CASE("pad_to() inside of isolate_failures() pads the halves") {
     }
     CHECK(function.calls->size() > 3);
 }
+
+}  // namespace isolate_failures_test

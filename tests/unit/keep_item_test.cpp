@@ -14,10 +14,10 @@
 #include <memory>
 #include <type_traits>
 
+namespace keep_item_test {
+
 using namespace test;
 using batching::errc;
-
-namespace {
 
 using Item = std::unique_ptr<int>;
 using ItemBatcher = batching::Batcher<Item, int, ManualClock>;
@@ -127,8 +127,6 @@ aio::awaitable<void> awaitable_many(ItemBatcher& batcher, std::vector<Item> item
     }
 }
 
-}  // namespace
-
 TEST_CASE("a call that is refused leaves its item in the operation, unchanged") {
     const errc why = GENERATE(errc::overloaded, errc::closed);
     Fixture f(why);
@@ -214,3 +212,5 @@ TEST_CASE("the item of an operation that was never started can be had back, too"
     CHECK(values(std::move(many).items()) == std::vector<int>{1, 2, 3});
     CHECK(f.batcher.stats().rejected == 0);
 }
+
+}  // namespace keep_item_test

@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <string>
 
+namespace key_by_test {
+
 using namespace test;
 using batching::errc;
 using batching::key_by;
@@ -18,13 +20,9 @@ using batching::no_timeout;
 using batching::Priority;
 using batching::weigh;
 
-namespace {
-
 int tens(int item) { return item / 10; }
 
 using Fixture = Asking;
-
-}  // namespace
 
 TEST_CASE("only items of equal keys share a batch, in arrival order") {
     Fixture f;
@@ -168,8 +166,6 @@ TEST_CASE("max_queue_size is for the items of all keys together") {
 
 // ---- whose turn it is ------------------------------------------------------------------------------------
 
-namespace {
-
 // One slot, busy until the test opens the gate; then the batches run one after the other.
 template <class... Rules>
 Seen served(const std::vector<int>& items, batching::Options options, Rules... rules) {
@@ -187,8 +183,6 @@ Seen served(const std::vector<int>& items, batching::Options options, Rules... r
     gate.started.erase(gate.started.begin());
     return gate.started;
 }
-
-}  // namespace
 
 TEST_CASE("free slots go round the keys that are ready, so that a busy key cannot starve another") {
     const Seen seen =
@@ -400,20 +394,20 @@ TEST_CASE(
 
 // ---- what a key may be -----------------------------------------------------------------------------------
 
-namespace {
-
 // All have the same hash.
 struct Clash {
     int value;
     bool operator==(const Clash&) const = default;
 };
 
-}  // namespace
+}  // namespace key_by_test
 
 template <>
-struct std::hash<Clash> {
-    std::size_t operator()(const Clash&) const noexcept { return 7; }
+struct std::hash<key_by_test::Clash> {
+    std::size_t operator()(const key_by_test::Clash&) const noexcept { return 7; }
 };
+
+namespace key_by_test {
 
 TEST_CASE("keys are told apart by ==, also if their hashes are equal") {
     Fixture f;
@@ -511,3 +505,5 @@ TEST_CASE("a key whose last items are let go, as they cannot be in time, is forg
     CHECK(batcher.stats().expired == 1);
     for (const auto& reply : f.replies) CHECK(reply.times == 1);
 }
+
+}  // namespace key_by_test

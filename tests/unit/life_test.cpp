@@ -5,9 +5,9 @@
 #include <future>
 #include <thread>
 
-using namespace test;
+namespace life_test {
 
-namespace {
+using namespace test;
 
 using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 
@@ -42,8 +42,6 @@ private:
     std::promise<void> entered_;
     std::promise<void> released_;
 };
-
-}  // namespace
 
 TEST_CASE("close does not block, also while a batch function does not return") {
     auto block = std::make_shared<Block>();
@@ -461,3 +459,5 @@ TEST_CASE(
     settle(context);
     CHECK(patient.value == 4);
 }
+
+}  // namespace life_test

@@ -7,11 +7,11 @@
 #include <ratio>
 #include <type_traits>
 
+namespace limits_test {
+
 using namespace test;
 using batching::no_timeout;
 using batching::Options;
-
-namespace {
 
 using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 
@@ -51,8 +51,6 @@ bool waits_for(const Options& options, std::chrono::nanoseconds time) {
     CHECK(reply.value == 1);
     return waits;
 }
-
-}  // namespace
 
 TEST_CASE("more concurrent batches than there can be are refused") {
     const Options options{.max_concurrent_batches = size_max};
@@ -215,3 +213,5 @@ TEST_CASE("a batch_timeout may be a duration in floating point") {
     };
     check(Options{});
 }
+
+}  // namespace limits_test

@@ -10,9 +10,9 @@
 #include <functional>
 #include <future>
 
-using namespace test;
+namespace lock_test {
 
-namespace {
+using namespace test;
 
 std::function<void()> look;
 int moves = 0;
@@ -55,8 +55,6 @@ Detached call_with(CuriousBatcher& batcher, int number, int& result) {
         result = -2;
     }
 }
-
-}  // namespace
 
 TEST_CASE("no item, value or error is moved or destroyed while the lock is held") {
     const Watchdog watchdog("a Batcher whose items look at it");
@@ -146,3 +144,5 @@ TEST_CASE("nobody holds the lock while he waits until a batch has moved its item
     CHECK(waiting.get());
     CHECK(times == 2);
 }
+
+}  // namespace lock_test

@@ -12,10 +12,10 @@
 #include <asio/experimental/awaitable_operators.hpp>
 #endif
 
+namespace operators_test {
+
 using namespace test;
 using namespace batching::asio::experimental::awaitable_operators;
-
-namespace {
 
 using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 using Timer =
@@ -44,8 +44,6 @@ struct Fixture {
         settle(context);
     }
 };
-
-}  // namespace
 
 TEST_CASE("process || timer: the result, and the timer is cancelled") {
     Fixture f;
@@ -253,3 +251,5 @@ TEST_CASE("process_many takes a braced list in a co_await expression") {
     CHECK(in_plain == std::vector<int>{10, 12});
 }
 #endif
+
+}  // namespace operators_test

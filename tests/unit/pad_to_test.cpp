@@ -5,10 +5,10 @@
 #include <batcher/isolate_failures.hpp>
 #include <batcher/pad_to.hpp>
 
+namespace pad_to_test {
+
 using namespace test;
 using batching::pad_to;
-
-namespace {
 
 using Items = std::vector<int>;
 
@@ -22,8 +22,6 @@ struct Doubling {
         return results;
     }
 };
-
-}  // namespace
 
 TEST_CASE("a batch is filled up to the next size with its last item, and gets its own results") {
     Doubling function;
@@ -99,3 +97,5 @@ TEST_CASE(
     CHECK_THROWS_WITH(pad_to({4}, [](const Items&) { return Items{1}; })({1, 2}),
                       "the batch function returned 1 result for 4 items");
 }
+
+}  // namespace pad_to_test

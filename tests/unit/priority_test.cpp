@@ -5,13 +5,13 @@
 #include <deque>
 #include <stdexcept>
 
+namespace priority_test {
+
 using namespace test;
 using batching::CallOptions;
 using batching::errc;
 using batching::no_timeout;
 using batching::Priority;
-
-namespace {
 
 // One slot, which is busy until the test opens the gate.
 struct Fixture {
@@ -49,8 +49,6 @@ struct Fixture {
     std::deque<Reply<int>> replies;
     ManualBatcher batcher;
 };
-
-}  // namespace
 
 // ---- who is served first ---------------------------------------------------------------------------------
 
@@ -421,3 +419,5 @@ TEST_CASE("stats() tells the waits of the high and of the low class apart") {
     CHECK(stats.wait_time_low.count() == 1);
     CHECK(stats.wait_time_low.mean() == 7ms);
 }
+
+}  // namespace priority_test

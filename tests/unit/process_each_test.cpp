@@ -7,10 +7,10 @@
 #include <string>
 #include <type_traits>
 
+namespace process_each_test {
+
 using namespace test;
 using batching::errc;
-
-namespace {
 
 using Results = std::vector<batching::Result<int>>;
 
@@ -45,8 +45,6 @@ std::vector<int> double_all(std::vector<int> items) {
     for (int& item : items) item *= 2;
     return items;
 }
-
-}  // namespace
 
 TEST_CASE("process_each() gives each item its value or its own error, in their order") {
     batching::Batcher batcher{double_even, {.max_batch_size = 2}};
@@ -165,3 +163,5 @@ TEST_CASE(
     CHECK(batcher.stats().cancelled == 33);
     context.run();
 }
+
+}  // namespace process_each_test

@@ -7,9 +7,9 @@
 #include <future>
 #include <type_traits>
 
-using namespace test;
+namespace results_test {
 
-namespace {
+using namespace test;
 
 // A result. A fuse counts the moves of armed ones; the one at which it burns down throws.
 struct Fragile {
@@ -143,8 +143,6 @@ struct Round {
     batching::Batcher<int, Out, ManualClock> batcher;
 };
 
-}  // namespace
-
 TEMPLATE_TEST_CASE(
     "a result that breaks on its way into a handler: he is called, with the exception", "", Fragile,
     FragileAndFull) {
@@ -250,15 +248,11 @@ TEST_CASE("a result that breaks on its way into a blocked thread is thrown there
     });
 }
 
-namespace {
-
 // process_many({0, 1}), whose second result is armed, beside process(2), in the same batch. The results of the
 // former are told as those of item 0, whose value stands for both, and of item 1.
 void took(Got* got, const std::vector<Fragile>& results) {
     for (std::size_t i = 0; i < results.size() && i < 2; ++i) got[i].value = results[i].value;
 }
-
-}  // namespace
 
 TEST_CASE("one of the results of process_many breaks: it fails with the exception, once") {
     const bool coroutine = GENERATE(false, true);
@@ -312,3 +306,5 @@ TEST_CASE("one of the results of process_many breaks: it fails with the exceptio
     }
     FAIL("there is no end of moves");
 }
+
+}  // namespace results_test

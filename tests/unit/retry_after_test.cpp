@@ -6,12 +6,12 @@
 #include <optional>
 #include <string>
 
+namespace retry_after_test {
+
 using namespace test;
 using batching::CallOptions;
 using batching::errc;
 using batching::Priority;
-
-namespace {
 
 using ManualBatcher = batching::Batcher<int, int, ManualClock>;
 using MaybeTime = std::optional<std::chrono::nanoseconds>;
@@ -83,8 +83,6 @@ struct Fixture {
     std::deque<Reply<int>> replies;
     ManualBatcher batcher;
 };
-
-}  // namespace
 
 // ---- a queue that is full --------------------------------------------------------------------------------
 
@@ -222,3 +220,5 @@ TEST_CASE("a caller of a closed Batcher, or with an item that is too heavy, is t
     CHECK(closed.code == errc::closed);
     CHECK(closed.retry_after == std::nullopt);
 }
+
+}  // namespace retry_after_test

@@ -4,6 +4,8 @@
 
 #include <deque>
 
+namespace stats_test {
+
 using namespace test;
 using batching::Distribution;
 
@@ -118,3 +120,5 @@ TEST_CASE("stats print as a short table") {
     CHECK(table.find("batch size") != std::string::npos);
     CHECK(table.find("wait, us") != std::string::npos);
 }
+
+}  // namespace stats_test

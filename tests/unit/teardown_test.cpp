@@ -7,9 +7,9 @@
 #include <future>
 #include <thread>
 
-using namespace test;
+namespace teardown_test {
 
-namespace {
+using namespace test;
 
 using OwnBatcher = batching::Batcher<int, int>;
 
@@ -116,8 +116,6 @@ struct BusyWorker {
     std::thread releaser;
 };
 
-}  // namespace
-
 TEST_CASE(
     "destroying a Batcher that owns workers waits for its running batch, not for its callers' "
     "executors") {
@@ -194,14 +192,10 @@ TEST_CASE(
     for (int i = 0; i < 2; ++i) CHECK(replies[i].value == 2 * i);
 }
 
-namespace {
-
 // Returns when the only thread of `pool` has done what it was given before.
 void settle(aio::thread_pool& pool) {
     for (int i = 0; i < 3; ++i) aio::post(pool, aio::use_future([] {})).get();
 }
-
-}  // namespace
 
 TEST_CASE("a pool whose Batcher has gone can be joined: no timer keeps it") {
     aio::thread_pool pool(1);
@@ -322,8 +316,6 @@ TEST_CASE("an io_context whose Batcher has gone runs out of work: no timer keeps
     CHECK(reply.times == 1);
 }
 
-namespace {
-
 // Runs a full batch of four, lets three more wait, below a full batch and without a timeout, and destroys the
 // Batcher while the batch ends. Returns how many of those that waited the batch function has seen, and counts
 // those that failed.
@@ -366,8 +358,6 @@ int seen_of_those_who_waited(int round, Make make, int& failed) {
     return seen;
 }
 
-}  // namespace
-
 TEST_CASE("destroying a Batcher is one step: what waits when it begins is aborted, never run") {
     const Watchdog watchdog("destroying Batchers", 60s);
     const std::size_t slots = GENERATE(std::size_t{1}, std::size_t{2});
@@ -400,3 +390,5 @@ TEST_CASE("destroying a Batcher is one step: what waits when it begins is aborte
     CHECK(seen == 0);
     CHECK(failed == 3 * rounds);
 }
+
+}  // namespace teardown_test

@@ -21,6 +21,8 @@
 #include "random_schedules.hpp"
 #include "support.hpp"
 
+namespace terms_schedules_test {
+
 using namespace test;
 using batching::CallOptions;
 using batching::errc;
@@ -28,8 +30,6 @@ using batching::no_limit;
 using batching::no_timeout;
 using batching::Priority;
 using batching::Result;
-
-namespace {
 
 struct Item {
     int key = 0;
@@ -44,16 +44,16 @@ int answer_to(const Item& item) { return 1'000 * item.key + item.value; }
 struct RuleThrew : std::exception {};
 struct FunctionThrew : std::exception {};
 
-}  // namespace
+}  // namespace terms_schedules_test
 
 template <>
-struct std::hash<Item> {
-    std::size_t operator()(const Item& item) const noexcept {
+struct std::hash<terms_schedules_test::Item> {
+    std::size_t operator()(const terms_schedules_test::Item& item) const noexcept {
         return std::hash<int>{}(item.value % 3);  // equal ones of others, too
     }
 };
 
-namespace {
+namespace terms_schedules_test {
 
 using Batcher = batching::Batcher<Item, int, ManualClock>;
 
@@ -406,8 +406,6 @@ private:
     std::optional<Batcher> batcher_;
 };
 
-}  // namespace
-
 TEST_CASE(
     "whatever calls ask for and rules say, each call ends once, and each batch keeps to the rules",
     "[model]") {
@@ -416,3 +414,5 @@ TEST_CASE(
         Schedule(seed, given).run();
     });
 }
+
+}  // namespace terms_schedules_test

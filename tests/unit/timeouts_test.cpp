@@ -8,18 +8,16 @@
 #include <future>
 #include <random>
 
+namespace timeouts_test {
+
 using namespace test;
 using batching::CallOptions;
 using batching::errc;
 using batching::no_timeout;
 
-namespace {
-
 using Lookups = batching::Batcher<std::string, std::size_t, ManualClock>;
 
 using Fixture = Asking;
-
-}  // namespace
 
 // ---- what a timeout means --------------------------------------------------------------------------------
 
@@ -155,8 +153,6 @@ TEST_CASE("a call that expires as its batch ends is completed once") {
     CHECK(stats.completed + stats.expired == 2);
 }
 
-namespace {
-
 std::function<void()> on_move;
 
 struct Curious {
@@ -167,8 +163,6 @@ struct Curious {
     Curious& operator=(Curious&&) = default;
     int value;
 };
-
-}  // namespace
 
 TEST_CASE("an item that expires while items are moved into its batch does not disturb those") {
     aio::io_context context;
@@ -406,3 +400,5 @@ TEST_CASE("once the call that is in a hurry has gone, the others wait for their 
     CHECK(hurried.aborted());
     CHECK(f.batches.seen.empty());
 }
+
+}  // namespace timeouts_test

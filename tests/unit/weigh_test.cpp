@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <thread>
 
+namespace weigh_test {
+
 using namespace test;
 using batching::CallOptions;
 using batching::errc;
@@ -14,8 +16,6 @@ using batching::no_limit;
 using batching::no_timeout;
 using batching::Priority;
 using batching::weigh;
-
-namespace {
 
 // An item weighs what it says.
 std::size_t itself(int item) { return static_cast<std::size_t>(item); }
@@ -35,8 +35,6 @@ std::string refusal_of(const batching::Options& options) {
     }
     return "not refused";
 }
-
-}  // namespace
 
 // ---- the weight of a batch -------------------------------------------------------------------------------
 
@@ -257,14 +255,10 @@ TEST_CASE("a heavy item of a higher class takes the places of as many as it need
 
 // ---- a rule that throws ----------------------------------------------------------------------------------
 
-namespace {
-
 std::size_t moody(int item) {
     if (item < 0) throw std::runtime_error("cannot be weighed");
     return static_cast<std::size_t>(item);
 }
-
-}  // namespace
 
 TEST_CASE("if weigh() throws that caller alone gets the exception, and all others go on") {
     Fixture f;
@@ -390,3 +384,5 @@ TEST_CASE("limits of weight are 1 or more, and need weigh()") {
     CHECK(refusal_of({.max_batch_weight = no_limit, .max_queue_weight = no_limit}) ==
           "not refused");
 }
+
+}  // namespace weigh_test

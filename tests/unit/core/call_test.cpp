@@ -8,9 +8,9 @@
 #include "../catch.hpp"
 #include "driven_machine.hpp"
 
-using namespace core_test;
+namespace call_test {
 
-namespace {
+using namespace core_test;
 
 // Calls with the ids 0 to 9, in no list.
 struct Calls {
@@ -40,8 +40,6 @@ Ids both_ways(CallList& list) {
     CHECK(ids_of(list) == forward);
     return forward;
 }
-
-}  // namespace
 
 TEST_CASE("a call is pending from when it is handed in until it is handed back", "[call]") {
     TestCall call;
@@ -260,3 +258,5 @@ TEST_CASE("batches come out of their queue in the order in which they went in", 
     CHECK(queue.pop() == &a);
     CHECK(queue.pop() == nullptr);
 }
+
+}  // namespace call_test

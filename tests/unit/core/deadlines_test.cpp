@@ -4,9 +4,9 @@
 #include "../catch.hpp"
 #include "driven_machine.hpp"
 
-using namespace core_test;
+namespace deadlines_test {
 
-namespace {
+using namespace core_test;
 
 // Expires what is late, and says which calls that were.
 struct Fixture : DrivenMachine {
@@ -28,8 +28,6 @@ struct Fixture : DrivenMachine {
         return ids;
     }
 };
-
-}  // namespace
 
 TEST_CASE("a call that waits expires at its own deadline, not a tick earlier", "[machine]") {
     Fixture f;
@@ -108,3 +106,5 @@ TEST_CASE("without a timeout nothing is ever late, and batches set no alarm", "[
     CHECK_FALSE(f.decide().wake_at);
     CHECK_FALSE(f.machine.any_late(Rules::never - 1ns));
 }
+
+}  // namespace deadlines_test

@@ -12,11 +12,11 @@
 
 #include "../catch.hpp"
 
+namespace estimate_simulation_test {
+
 using batching::detail::Estimate;
 using batching::detail::Time;
 using namespace std::chrono_literals;
-
-namespace {
 
 constexpr Time timeout = 25ms;
 constexpr std::size_t max_batch_size = 64;
@@ -132,8 +132,6 @@ private:
     std::normal_distribution<double> noise_{1, 0.1};
 };
 
-}  // namespace
-
 TEST_CASE("when half as many calls too many come, most that can be are still served in time",
           "[estimate]") {
     for (const std::size_t slots : {1U, 2U, 8U}) {
@@ -148,3 +146,5 @@ TEST_CASE("when half as many calls too many come, most that can be are still ser
         CHECK(by_the_rules > 8 * natural);
     }
 }
+
+}  // namespace estimate_simulation_test

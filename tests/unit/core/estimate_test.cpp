@@ -9,11 +9,11 @@
 
 #include "../catch.hpp"
 
+namespace estimate_test {
+
 using batching::detail::Estimate;
 using batching::detail::Time;
 using namespace std::chrono_literals;
-
-namespace {
 
 constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
@@ -56,8 +56,6 @@ bool near(Time a, Time b, double tolerance) {
     const double ratio = static_cast<double>(a.count()) / static_cast<double>(b.count());
     return ratio > 1 - tolerance && ratio < 1 + tolerance;
 }
-
-}  // namespace
 
 // ---- run times -----------------------------------------------------------------------------------------
 
@@ -376,3 +374,5 @@ TEST_CASE("no run time, size or timeout leads beyond what can be told", "[estima
     }
     CHECK(wrong == 0);
 }
+
+}  // namespace estimate_test

@@ -12,10 +12,10 @@
 
 #include "../catch.hpp"
 
+namespace heap_test {
+
 using batching::detail::Heap;
 using batching::detail::HeapLink;
-
-namespace {
 
 struct Element : HeapLink {
     Element() = default;
@@ -75,8 +75,6 @@ double comparisons_for(const std::vector<int>& keys) {
     const auto n = static_cast<double>(keys.size());
     return static_cast<double>(comparisons) / (n * std::log2(n));
 }
-
-}  // namespace
 
 static_assert(std::is_trivially_default_constructible_v<HeapLink>);
 static_assert(noexcept(std::declval<TestHeap&>().push(std::declval<Element&>())));
@@ -193,3 +191,5 @@ TEST_CASE("a million pushes and erases of the top take n log n comparisons, far 
     std::shuffle(keys.begin(), keys.end(), std::mt19937(7));
     CHECK(comparisons_for(keys) < 1.5);
 }
+
+}  // namespace heap_test

@@ -6,9 +6,9 @@
 #include "../catch.hpp"
 #include "driven_machine.hpp"
 
-using namespace core_test;
+namespace lane_test {
 
-namespace {
+using namespace core_test;
 
 // A queue, and the calls in it: their ids are 0 and on, and each is queued 1 ms after the one before.
 struct Fixture {
@@ -44,8 +44,6 @@ struct Fixture {
     std::deque<TestCall> calls;
     batching::detail::Lane lane;
 };
-
-}  // namespace
 
 TEST_CASE("calls are taken in the order of their arrival", "[lane]") {
     Fixture f;
@@ -182,3 +180,5 @@ TEST_CASE("an empty lane is not flushed", "[lane]") {
     f.push();
     CHECK_FALSE(f.lane.flushed());
 }
+
+}  // namespace lane_test

@@ -22,7 +22,7 @@
 #include "../random_schedules.hpp"
 #include "driven_machine.hpp"
 
-namespace {
+namespace machine_model_test {
 
 using namespace core_test;
 
@@ -743,8 +743,6 @@ void run(std::uint64_t seed, bool form_at_once) {
     driver.finish();
 }
 
-}  // namespace
-
 TEST_CASE("the machine follows the contract when batches are formed as soon as they are started",
           "[machine][model]") {
     for_random_schedules(3000, [](std::uint64_t seed) { run(seed, true); });
@@ -754,3 +752,5 @@ TEST_CASE("the machine follows the contract when batches are formed long after t
           "[machine][model]") {
     for_random_schedules(3000, [](std::uint64_t seed) { run(seed, false); });
 }
+
+}  // namespace machine_model_test

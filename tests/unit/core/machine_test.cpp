@@ -8,9 +8,9 @@
 #include "../catch.hpp"
 #include "driven_machine.hpp"
 
-using namespace core_test;
+namespace machine_test {
 
-namespace {
+using namespace core_test;
 
 using Fixture = DrivenMachine;
 using Pool = std::vector<Batch*>;
@@ -30,8 +30,6 @@ Ids on_their_way(Batch& batch) {
     });
     return ids_of(calls);
 }
-
-}  // namespace
 
 // ---- when a batch leaves -----------------------------------------------------------------------------
 
@@ -1329,3 +1327,5 @@ TEST_CASE("abandon leaves calls alone that have failed and are about to be group
     REQUIRE(f.completed.size() == 1);
     CHECK(ids_of(Fixture::on_their_way(*f.completed[0])) == Ids{0});
 }
+
+}  // namespace machine_test

@@ -5,19 +5,17 @@
 #include "../catch.hpp"
 #include "driven_machine.hpp"
 
+namespace recorder_test {
+
 using namespace core_test;
 using batching::detail::Recorder;
 using batching::detail::WaitTimes;
-
-namespace {
 
 void form(Recorder& recorder, Batch& batch, DispatchReason reason, std::size_t size) {
     batch.reason = reason;
     batch.size = batch.items = size;
     recorder.formed(batch);
 }
-
-}  // namespace
 
 TEST_CASE("nothing has happened at first", "[recorder]") {
     const Recorder recorder;
@@ -137,3 +135,5 @@ TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
         CHECK(waits.count() == 0);
     }
 }
+
+}  // namespace recorder_test

@@ -10,9 +10,9 @@
 #include "../catch.hpp"
 #include "driven_machine.hpp"
 
-using namespace core_test;
+namespace rules_test {
 
-namespace {
+using namespace core_test;
 
 // So many calls, queued at the same time.
 struct Waiting {
@@ -30,8 +30,6 @@ struct Waiting {
 
 constexpr Rules three_in_10ms{
     .max_batch_size = 3, .batch_timeout = 10ms, .max_concurrent_batches = 1};
-
-}  // namespace
 
 TEST_CASE("without a call no batch leaves", "[rules]") {
     Waiting none(0);
@@ -192,3 +190,5 @@ TEST_CASE("calls are accepted as far as they have room, or as a whole, and none 
     CHECK_FALSE(admission.closed);
     CHECK(rules.admit(waiting.line.size(), true, 1, Accept::all_or_none).closed);
 }
+
+}  // namespace rules_test

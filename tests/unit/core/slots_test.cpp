@@ -6,14 +6,12 @@
 #include "../catch.hpp"
 #include "driven_machine.hpp"
 
+namespace slots_test {
+
 using batching::detail::Slots;
 using namespace core_test;
 
-namespace {
-
 std::size_t take_place(Slots& slots) { return Slots::place_of(slots.take()); }
-
-}  // namespace
 
 TEST_CASE("of slots that are alike, the one that was freed last is taken first", "[slots]") {
     Slots slots(3);
@@ -119,3 +117,5 @@ TEST_CASE("what waits is shared by the replicas", "[machine]") {
     CHECK(f.batch() == Ids{0, 1, 2, 3});
     CHECK(f.batch() == Ids{4, 5, 6, 7});
 }
+
+}  // namespace slots_test

@@ -21,7 +21,7 @@
 #include "../random_schedules.hpp"
 #include "driven_machine.hpp"
 
-namespace {
+namespace terms_model_test {
 
 using namespace core_test;
 using batching::Priority;
@@ -651,9 +651,9 @@ void run(std::uint64_t seed) {
     driver.finish();
 }
 
-}  // namespace
-
 TEST_CASE("the machine follows the contract whatever calls ask for and items are",
           "[machine][model]") {
     for_random_schedules(3000, run);
 }
+
+}  // namespace terms_model_test

@@ -5,11 +5,11 @@
 
 #include "../catch.hpp"
 
+namespace burst_clock_test {
+
 using namespace std::chrono_literals;
 using batching::detail::Burst;
 using batching::detail::Time;
-
-namespace {
 
 // Stands still until a test moves it, and counts how often it is read. One for each kind.
 template <int kind>
@@ -45,8 +45,6 @@ std::size_t reads_for(std::size_t calls, Time each_takes = 0ns) {
     }
     return C::reads - before;
 }
-
-}  // namespace
 
 TEST_CASE("outside a burst each call reads the clock", "[burst_clock]") {
     CHECK(reads_for(100) == 100);
@@ -118,3 +116,5 @@ TEST_CASE("a call by another clock is not given the time of this one", "[burst_c
     CHECK(reads_for(1) == 1);
     CHECK(reads_for(4) == 1);
 }
+
+}  // namespace burst_clock_test

@@ -8,7 +8,7 @@
 
 #include "../catch.hpp"
 
-namespace {
+namespace intake_test {
 
 using batching::detail::Link;
 using batching::detail::LockedIntake;
@@ -31,8 +31,6 @@ template <std::size_t size>
 void make_chain(std::array<Link, size>& links) {
     for (std::size_t i = 1; i < size; ++i) links[i].next = &links[i - 1];
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("arrivals are collected all at once, newest first", "[intake]", PackedIntake,
                    LockedIntake) {
@@ -253,3 +251,5 @@ TEMPLATE_TEST_CASE("of arrivals from several threads exactly those before the la
     CHECK(taken[0] + taken[1] == countdown - 1);
     CHECK(chain(intake.collect(0)).size() == countdown - 1);
 }
+
+}  // namespace intake_test

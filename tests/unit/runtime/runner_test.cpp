@@ -15,11 +15,11 @@
 #include "../catch.hpp"
 #include "../support.hpp"
 
+namespace runner_test {
+
 using namespace test;
 using batching::detail::Batch;
 using batching::detail::Done;
-
-namespace {
 
 // What is known of the batches, which outlives the runner.
 struct Log {
@@ -70,8 +70,6 @@ auto keeping(aio::io_context& context, Log& log, const batching::Options& option
     return batching::detail::Access::make<int, int>(context.get_executor(),
                                                     std::make_unique<Keeping>(log), options);
 }
-
-}  // namespace
 
 TEST_CASE("a batch that is under way is stopped, once, when the last of its callers has left",
           "[runner]") {
@@ -230,8 +228,6 @@ TEST_CASE("an engine whose context goes while a batch ends lives until that has 
     CHECK_FALSE(log.alive);
 }
 
-namespace {
-
 // A call that is not part of a request.
 struct PlainCall final : batching::detail::Item<int> {
     explicit PlainCall(int item) : Item(item) {
@@ -256,8 +252,6 @@ struct NoTimer final : batching::detail::Timer {
 
     std::function<void()> on_destroy;
 };
-
-}  // namespace
 
 TEST_CASE("a call that comes while the context goes is abandoned like those before it",
           "[runner]") {
@@ -286,3 +280,5 @@ TEST_CASE("a call that comes while the context goes is abandoned like those befo
     }
     CHECK(log.invoked.empty());
 }
+
+}  // namespace runner_test

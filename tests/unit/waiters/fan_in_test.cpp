@@ -19,12 +19,12 @@
 #include "../catch.hpp"
 #include "../support.hpp"
 
+namespace fan_in_test {
+
 using namespace test;
 using batching::errc;
 using batching::detail::CompletionExecutor;
 using batching::detail::Engine;
-
-namespace {
 
 // Keeps what each item came to, and how often it was told of the end.
 template <class Out>
@@ -101,8 +101,6 @@ private:
 
 using Values = std::vector<std::optional<int>>;
 constexpr batching::Options when_flushed{.batch_timeout = batching::no_timeout};
-
-}  // namespace
 
 TEST_CASE("each item has its result, in its place", "[fan_in]") {
     aio::io_context context;
@@ -489,8 +487,6 @@ TEST_CASE("when the context goes that its parts complete on, those are aborted t
 
 // ---- in which order ----------------------------------------------------------------------------------
 
-namespace {
-
 // What happens, in its order, also on the worker.
 class Diary {
 public:
@@ -520,8 +516,6 @@ Detached drain_and_note(batching::Batcher<int, int>& batcher, Diary& diary) {
     diary.note("drained");
 }
 
-}  // namespace
-
 TEST_CASE("callers resume before the next batch of their Batcher, and before its drain is over",
           "[fan_in]") {
     Diary diary;
@@ -546,3 +540,5 @@ TEST_CASE("callers resume before the next batch of their Batcher, and before its
     CHECK(diary.notes(6) ==
           std::vector<std::string>{"batch", "result", "batch", "result", "result", "drained"});
 }
+
+}  // namespace fan_in_test
