@@ -162,6 +162,16 @@ public:
         return detail::start(drain(), std::forward<Token>(token));
     }
 
+    // Other options from now on: for the next batch, and for calls that come. What waits stays, also if it is more than the
+    // queue takes by now; batches that run are not affected. Throws std::invalid_argument for an option that is out of
+    // range or cannot change, and std::bad_alloc; then nothing has changed. What cannot: max_concurrent_batches of a Batcher
+    // that owns its workers (with batching::replicas() it is theirs, whatever is given); anything of a remote handle.
+    //
+    //     batcher.reconfigure({.max_batch_size = 128, .latency_target = 20ms});
+    //
+    // Fields that are not given have their defaults. From any thread. Takes the Batcher's lock. Complexity: O(slots + keys).
+    void reconfigure(const Options& options) { engine().reconfigure(options); }
+
     // A snapshot of its figures, 60 KB on the heap. Takes the Batcher's lock for a few microseconds. Throws std::bad_alloc.
     Stats stats() const { return engine().stats(); }
 
@@ -176,12 +186,10 @@ private:
 
     template <class... Rules, class F>
     static void complete(Options& options, const F& function) {
-        if constexpr (detail::is_replicas<F>) options.max_concurrent_batches = function.size();
-        detail::check(options);
+        detail::complete_options(options, function);
         (detail::check_rule<Rules, Out>(), ...);
-        detail::check_limits<Rules...>(options);
-        using detail::check_function;
-        check_function(function, options);
+        detail::check_limits(options, (detail::is_weigh<Rules> || ...),
+                             (detail::is_key_by<Rules> || ...));
     }
 
     template <class F, class... Rules>

@@ -110,6 +110,12 @@ struct Options {
     // An item that has waited for this long counts as of high priority, so that no class starves; 0 or more.
     // no_timeout: never.
     Timeout priority_aging = std::chrono::seconds(1);
+
+    // The latency that is good enough, from a call to its result; more than 0. With it the Batcher chooses how large
+    // batches are and when they leave, from what batches have lately taken and how fast items arrive, so that as many
+    // calls as possible are done within it: batch_timeout is not used, and max_batch_size is the most it may choose. An
+    // objective: late calls still get their results. no_timeout: off.
+    Timeout latency_target = no_timeout;
 };
 
 namespace detail {
@@ -142,13 +148,31 @@ inline void check(const Options& options) {
         throw std::invalid_argument(fmt::format("priority_aging must be 0 or more, not {} ns",
                                                 options.priority_aging.count()));
     }
-    if (options.batch_timeout == no_timeout && options.max_queue_size < options.max_batch_size) {
+    if (options.latency_target <= std::chrono::nanoseconds::zero()) {
+        throw std::invalid_argument(fmt::format("latency_target must be more than 0, not {} ns",
+                                                options.latency_target.count()));
+    }
+    if (options.latency_target == no_timeout && options.batch_timeout == no_timeout &&
+        options.max_queue_size < options.max_batch_size) {
         throw std::invalid_argument(
             fmt::format("max_queue_size must be at least max_batch_size, {}, not {}, as "
                         "batch_timeout is no_timeout: "
                         "no batch could ever fill",
                         options.max_batch_size, options.max_queue_size));
     }
+}
+
+// An option that counts only with a rule that is not there is a mistake.
+inline void check_limits(const Options& options, bool weighs, bool keyed) {
+    const auto require = [](bool rule, std::size_t value, const char* field, const char* name) {
+        if (rule || value == no_limit) return;
+        throw std::invalid_argument(fmt::format(
+            "{} is {}, but only counts with batching::{} after the options", field, value, name));
+    };
+    require(weighs, options.max_batch_weight, "max_batch_weight", "weigh()");
+    require(weighs, options.max_queue_weight, "max_queue_weight", "weigh()");
+    require(keyed, options.max_concurrent_batches_per_key, "max_concurrent_batches_per_key",
+            "key_by()");
 }
 
 }  // namespace detail

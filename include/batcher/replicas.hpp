@@ -49,6 +49,14 @@ inline constexpr bool is_replicas = false;
 template <class F>
 inline constexpr bool is_replicas<Replicas<F>> = true;
 
+// Checks the options of a Batcher of this function. It has as many slots as there are replicas.
+template <class F>
+void complete_options(Options& options, const F& function) {
+    if constexpr (is_replicas<F>) options.max_concurrent_batches = function.size();
+    check(options);
+    check_function(function, options);
+}
+
 }  // namespace detail
 
 // n copies of a batch function, each with its own model or device: replica i is what make(i) returns. As many

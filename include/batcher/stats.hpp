@@ -49,6 +49,17 @@ struct Stats {
     Distribution<std::chrono::nanoseconds> wait_time_high;  // of those of high priority alone
     Distribution<std::chrono::nanoseconds> wait_time_low;   // of those of low priority alone
     Distribution<std::chrono::nanoseconds> run_time;  // of every batch, from forming to results
+
+    // ---- what has been learnt of run times: with latency_target or a max_queue_size, or of calls with timeouts ----
+
+    // The next batch of n items is expected to take fixed_run_time + n * run_time_per_item. 0, both: not known yet.
+    std::chrono::duration<double, std::nano> fixed_run_time{};
+    std::chrono::duration<double, std::nano> run_time_per_item{};
+    double run_time_deviation = 0;  // the standard deviation from that, as a share of it
+    // With latency_target: the most items that a batch takes whose first has just come; and no batch is made smaller
+    // than the least while more items wait. 0: not known yet.
+    std::size_t target_batch_size = 0;
+    std::size_t least_batch_size = 0;
 };
 
 namespace detail {
@@ -71,7 +82,13 @@ std::string table_of(const S& s) {
     table += fmt::format("batch size   {:>12.1f} {:>12} {:>12} {:>12}", s.batch_size.mean(),
                          s.batch_size.quantile(0.5), s.batch_size.quantile(0.99),
                          s.batch_size.quantile(1));
-    return table + times("wait, us", s.wait_time) + times("run, us", s.run_time);
+    table += times("wait, us", s.wait_time) + times("run, us", s.run_time);
+    if (s.target_batch_size == 0) return table;
+    return table + fmt::format(
+                       "\nlearnt   a batch takes {:.1f} us and {:.3f} us an item, +- {:.0f} %; {} "
+                       "to {} items are best",
+                       s.fixed_run_time.count() / 1e3, s.run_time_per_item.count() / 1e3,
+                       100 * s.run_time_deviation, s.least_batch_size, s.target_batch_size);
 }
 
 }  // namespace detail

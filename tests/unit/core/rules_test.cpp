@@ -148,7 +148,7 @@ TEST_CASE("however heavy items are, the one that fills a batch or the queue is s
             CHECK(unseen);  // up to here
             if (!unseen) break;
             const std::size_t next = i % 2 == 0 ? up_to(most) : up_to(1 + most / 100);
-            left -= static_cast<std::ptrdiff_t>(rules.units(next));
+            left -= static_cast<std::ptrdiff_t>(rules.units.of(next));
             ++size;
             weight += std::min(next, Rules::no_limit - weight);
         }
@@ -158,11 +158,11 @@ TEST_CASE("however heavy items are, the one that fills a batch or the queue is s
 TEST_CASE("items that just fill a batch are not looked at before", "[rules]") {
     Rules rules{.max_batch_size = 64, .batch_timeout = 10ms, .max_concurrent_batches = 1};
     rules.weigh(64, Rules::no_limit);
-    CHECK(rules.units(1) == 1);
+    CHECK(rules.units.of(1) == 1);
     CHECK(rules.notify_after(1, 1, false, 1) == 63);
     rules.weigh(640, Rules::no_limit);
-    CHECK(rules.units(1) == 10);  // 64 of them
-    CHECK(rules.units(30) == 30);
+    CHECK(rules.units.of(1) == 10);  // 64 of them
+    CHECK(rules.units.of(30) == 30);
     CHECK(rules.notify_after(1, 10, false, 1) == 630);
 }
 

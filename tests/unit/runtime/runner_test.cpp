@@ -44,6 +44,7 @@ public:
     explicit Keeping(Log& log) : log_(&log) {}
     ~Keeping() override { log_->alive = false; }
 
+    void complete(batching::Options& options) const override { batching::detail::check(options); }
     std::unique_ptr<Batch> make_batch() noexcept override {
         ++log_->made;
         return ItemRunner::make_batch();

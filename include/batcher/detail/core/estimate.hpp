@@ -137,8 +137,12 @@ private:
 // more, and so is `most`, the most items of a batch.
 class Estimate {
 public:
-    explicit Estimate(std::size_t slots) noexcept
-        : slots_(static_cast<double>(std::max<std::size_t>(slots, 1))) {}
+    explicit Estimate(std::size_t slots) noexcept { run_on(slots); }
+
+    // From now on there are so many slots.
+    void run_on(std::size_t slots) noexcept {
+        slots_ = static_cast<double>(std::max<std::size_t>(slots, 1));
+    }
 
     // ---- what happens -----------------------------------------------------------------------------------
 
@@ -157,6 +161,9 @@ public:
 
     // Whether enough batches have run; until then what is below is worth nothing, and batches take what waits.
     bool known() const noexcept { return model_.known(); }
+
+    // What is known of run times, in nanoseconds: RunTimeModel.
+    const RunTimeModel& run_times() const noexcept { return model_; }
 
     Time run_time(std::size_t size) const noexcept {
         return time(model_.at(static_cast<double>(size)));
@@ -261,7 +268,7 @@ private:
 
     static constexpr double rounding = 1e-9;  // of an item
 
-    double slots_;
+    double slots_{};
     RunTimeModel model_;
     ArrivalRate arrivals_;
 };

@@ -161,6 +161,9 @@ public:
         slots_.spread(replicas, at_each, worth);
     }
 
+    // Other rules, for what comes next: what waits stays, batches that run do too. Throws std::bad_alloc, then nothing has
+    // changed. Preconditions: they are of the same kinds (weighs, keyed, shared), and the slots are not spread.
+    void reconfigure(const Rules& rules);
     const Rules& rules() const noexcept { return rules_; }
     template <class Visit>
     void for_each_batch(Visit visit) {
@@ -184,10 +187,7 @@ public:
     bool idle() const noexcept { return queue_.empty() && slots_.all_free(); }
 
     // (Copied into what there is, so that nothing is allocated.)
-    void stats(Stats& to) const noexcept {
-        to = recorder_.stats();
-        to.waiting = queue_.size() + sharing_;
-    }
+    void stats(Stats& to) const noexcept;
 
 private:
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
@@ -230,6 +230,9 @@ private:
 
     // Takes those that go together; none if none of them can be in time.
     void form(Batch& batch, Line& line, Time now) noexcept;
+    // The most that a batch takes now whose first call was queued then; the same where that has so much time left.
+    std::size_t size_to_take(Time queued_at, Time now) noexcept;
+    std::size_t target_size(Time left, std::size_t most) const noexcept;
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
     void take(Batch& batch, Call& call, Time now) noexcept;
@@ -275,7 +278,7 @@ private:
         return true;
     }
 
-    const Rules rules_;
+    Rules rules_;
 
     Queue queue_;
     CallList drains_;

@@ -49,7 +49,8 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
 
 inline bool Machine::learns_from(const Batch& batch) const noexcept {
     const bool limited = rules_.limited() && (!estimate_.known() || batch.number % 4 == 0);
-    return (had_deadlines_ || limited) && !batch.error;
+    const bool plans = had_deadlines_ || rules_.latency_target != Rules::never;
+    return (plans || limited) && !batch.error;
 }
 
 inline std::optional<Time> Machine::room_in() const noexcept {

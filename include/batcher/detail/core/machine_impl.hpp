@@ -52,6 +52,28 @@ inline std::exception_ptr Machine::refusal(const Admission& admission,
     return queue_full(count, admission.waiting, admission.max_queue_size, room_in());
 }
 
+inline void Machine::reconfigure(const Rules& rules) {
+    slots_.resize(rules.max_concurrent_batches);
+    estimate_.run_on(rules.max_concurrent_batches);
+    const Units units = rules_.units;  // callers who are about to arrive count by those
+    rules_ = rules;
+    rules_.units = units;
+    each_line([](Line&) {});
+}
+
+inline void Machine::stats(Stats& to) const noexcept {
+    to = recorder_.stats();
+    to.waiting = queue_.size() + sharing_;
+    if (!estimate_.known()) return;
+    const RunTimeModel& run_times = estimate_.run_times();
+    to.fixed_run_time = std::chrono::duration<double, std::nano>(run_times.fixed());
+    to.run_time_per_item = std::chrono::duration<double, std::nano>(run_times.per_item());
+    to.run_time_deviation = run_times.deviation();
+    if (rules_.latency_target == Rules::never) return;
+    to.least_batch_size = estimate_.floor(rules_.latency_target, rules_.max_batch_size);
+    to.target_batch_size = target_size(rules_.latency_target, rules_.max_batch_size);
+}
+
 inline Line* Machine::next_line(Time now) noexcept {
     if (!rules_.keyed) return reason(queue_.main(), now) ? &queue_.main() : nullptr;
     pass_time(now);
@@ -68,12 +90,29 @@ inline void Machine::form(Batch& batch, Line& line, Time now) noexcept {
     }
 }
 
+inline std::size_t Machine::size_to_take(Time queued_at, Time now) noexcept {
+    const std::size_t most = most_in_batch();
+    const Time target = rules_.latency_target;
+    if (target == Rules::never || !estimate_.known()) return most;
+    estimate_.arrived(now, recorder_.stats().submitted, target);
+    return target_size(Rules::after(queued_at, target) - now, most);
+}
+
+// With a target a batch is made as small as its first call needs to be done within it, but not smaller than the
+// throughput needs. If that call is late in any case, the others gain most from a large one.
+inline std::size_t Machine::target_size(Time left, std::size_t most) const noexcept {
+    if (left < estimate_.run_time(1)) return most;
+    return std::max(estimate_.floor(rules_.latency_target, most),
+                    estimate_.largest_meeting(left, most));
+}
+
 inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
     WaitTimes waited(recorder_, now);
     std::uint32_t size = 0;
     bool mixed = false;
-    const CompletionExecutor* const executor = line.lane(Priority::normal).front().resumes_on;
-    line.take(most_in_batch(), batch.calls, [&](Call& call) {
+    const Call& first = line.lane(Priority::normal).front();
+    const CompletionExecutor* const executor = first.resumes_on;
+    line.take(size_to_take(first.queued_at, now), batch.calls, [&](Call& call) {
         waited.note(call.queued_at);
         mixed |= call.resumes_on != executor;
         call.state(CallState::running);

@@ -26,6 +26,18 @@ struct Outlook {
     std::size_t notify_after = 0;  // after so many arrivals; 0: however many there are
 };
 
+// What an arrival counts where weights are limited: its weight in units of 2^bits, and so much that max_batch_size of them
+// are a full batch. Otherwise 1.
+struct Units {
+    unsigned bits = std::numeric_limits<std::size_t>::digits - 1;
+    std::size_t least = 1;
+
+    // Rounded up, so that an arrival is seen early, but never late.
+    std::size_t of(std::size_t weight) const noexcept {
+        return std::max((weight >> bits) + (bits == 0 ? 0 : 1), least);
+    }
+};
+
 struct Rules {
     static constexpr Time never = Time::max();
     static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
@@ -36,15 +48,13 @@ struct Rules {
     std::size_t max_queue_size = no_limit;
     Time timeout = never;  // of every call, from when it was queued to its result
     Time priority_aging = never;
+    Time latency_target = never;  // with it batch_timeout is 0
     // Of batchers that weigh their items, and of those that have keys:
     std::size_t max_batch_weight = no_limit;
     std::size_t max_queue_weight = no_limit;
     std::size_t max_concurrent_batches_per_key = no_limit;
     bool weighs = false;
-    // With those limits an arrival counts by its weight, in units of 2^unit_bits, and for so many that max_batch_size of
-    // them are a full batch. Otherwise it counts 1.
-    unsigned unit_bits = std::numeric_limits<std::size_t>::digits - 1;
-    std::size_t least_units = 1;
+    Units units{};
     bool keyed = false;
     bool shared = false;        // equal items share a place,
     bool join_running = false;  // also that of one that runs
@@ -56,9 +66,9 @@ struct Rules {
         max_queue_weight = most_of_queue;
         const std::size_t smaller = std::min(most_of_batch, most_of_queue);
         if (smaller == no_limit) return;
-        unit_bits = 0;
-        while (smaller >> unit_bits > 0x7fff) ++unit_bits;
-        if (weighed()) least_units = ((max_batch_weight >> unit_bits) - 1) / max_batch_size + 1;
+        units.bits = 0;
+        while (smaller >> units.bits > 0x7fff) ++units.bits;
+        if (weighed()) units.least = ((max_batch_weight >> units.bits) - 1) / max_batch_size + 1;
     }
 
     Admission admit(std::size_t waiting, bool closed, std::size_t count,
@@ -113,11 +123,6 @@ struct Rules {
         const std::size_t first = std::min(wanted, refused);
         return first == no_limit ? 0 : first;
     }
-    // What an arrival counts there. Rounded up, so that one is seen early, but never late.
-    std::size_t units(std::size_t weight) const noexcept {
-        return std::max((weight >> unit_bits) + (unit_bits == 0 ? 0 : 1), least_units);
-    }
-
     bool limited() const noexcept {
         return max_queue_size != no_limit || max_queue_weight != no_limit;
     }
@@ -130,9 +135,9 @@ struct Rules {
 private:
     // Both in units.
     std::size_t until_full(std::size_t waiting, std::size_t weight) const noexcept {
-        const std::size_t by_size = (max_batch_size - waiting % max_batch_size) * least_units;
+        const std::size_t by_size = (max_batch_size - waiting % max_batch_size) * units.least;
         if (!weighed()) return by_size;
-        const std::size_t left = (max_batch_weight - weight % max_batch_weight) >> unit_bits;
+        const std::size_t left = (max_batch_weight - weight % max_batch_weight) >> units.bits;
         return std::clamp<std::size_t>(left, 1, by_size);
     }
     std::size_t until_refused(std::size_t waiting, std::size_t weight) const noexcept {
@@ -142,7 +147,7 @@ private:
         const std::size_t by_size =
             max_queue_size == no_limit ? no_limit : room(max_queue_size, waiting) + 1;
         if (max_queue_weight == no_limit) return by_size;
-        return std::min(by_size, (room(max_queue_weight, weight) >> unit_bits) + 1);
+        return std::min(by_size, (room(max_queue_weight, weight) >> units.bits) + 1);
     }
 };
 

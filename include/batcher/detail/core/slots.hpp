@@ -22,9 +22,23 @@ namespace batching::detail {
 
 class Slots {
 public:
-    explicit Slots(std::size_t count) {
+    explicit Slots(std::size_t count) : count_(count) {
         free_.reserve(count);
         while (count > 0) free_.push_back(--count);
+    }
+
+    // From now on there are so many, alike. Batches that run keep theirs. Throws std::bad_alloc, then nothing has changed.
+    // O(slots). Precondition: they are not spread.
+    void resize(std::size_t count) {
+        free_.reserve(count);
+        leaving_.reserve(std::max(count_, count));
+        for (std::size_t slot = count; slot < count_; ++slot) {
+            if (std::erase(free_, slot) == 0) leaving_.push_back(slot);
+        }
+        for (std::size_t slot = count_; slot < count; ++slot) {
+            if (std::erase(leaving_, slot) == 0) free_.push_back(slot);
+        }
+        count_ = count;
     }
 
     // From now on there are `at_each` slots at each of some replicas, and as many calls as `worth` are worth
@@ -84,8 +98,10 @@ public:
         if (slot >> 16U != generation_) return;  // of replicas before
         if (is_spread()) {
             --taken_[place_of(slot)];
-        } else {
+        } else if (slot < count_) {
             free_.push_back(slot);
+        } else {
+            std::erase(leaving_, slot);
         }
     }
 
@@ -96,7 +112,9 @@ private:
     bool is_spread() const noexcept { return !taken_.empty(); }
 
     std::size_t in_use_ = 0;
-    std::vector<std::size_t> free_;  // the one that was freed last is taken first
+    std::size_t count_;
+    std::vector<std::size_t> free_;     // the one that was freed last is taken first
+    std::vector<std::size_t> leaving_;  // run, and are beyond the count by now
 
     std::vector<std::size_t> taken_;  // of each replica's
     std::size_t at_each_ = 0;

@@ -1,11 +1,19 @@
 // Appraiser: what the rules of a Batcher say of its items (rules.hpp), without their types.
 #pragma once
 
+#include <atomic>
 #include <batcher/detail/core/rules.hpp>
 #include <batcher/detail/core/terms.hpp>
 #include <batcher/options.hpp>
+#include <cstddef>
 
 namespace batching::detail {
+
+// The heaviest item that a batch and the queue take. They may change while callers read them.
+struct WeightLimits {
+    std::atomic<std::size_t> of_batch;
+    std::atomic<std::size_t> of_queue;
+};
 
 class Appraiser {
 public:
@@ -16,7 +24,7 @@ public:
 
     // Sets the weight and the group of a call. By the thread that submits it, without the engine's lock.
     // Throws what a rule throws, and errc::too_heavy; the call then refers to nothing.
-    virtual void appraise(ItemCall& call, const Rules& rules) = 0;
+    virtual void appraise(ItemCall& call, const WeightLimits& limits) = 0;
 };
 
 }  // namespace batching::detail

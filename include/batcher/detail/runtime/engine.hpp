@@ -43,14 +43,14 @@ public:
     // `context_owner` keeps the context of owned workers alive; else it is null.
     Engine(const Options& options, std::unique_ptr<Runner> runner, std::unique_ptr<Timer> timer,
            std::shared_ptr<void> context_owner, std::unique_ptr<Appraiser> appraiser = nullptr)
-        : time_tolerance_(std::clamp<Time>(Time(options.batch_timeout) / 20,
-                                           std::chrono::microseconds(5),
-                                           std::chrono::microseconds(50))),
+        : time_tolerance_(tolerance_of(options)),
           context_owner_(std::move(context_owner)),
           runner_(std::move(runner)),
           timer_(std::move(timer)),
           appraiser_(std::move(appraiser)),
-          machine_(rules_of(options), *runner_) {
+          weight_limits_{options.max_batch_weight, options.max_queue_weight},
+          machine_(rules_of(options), *runner_),
+          units_(machine_.rules().units) {
         if (has_rules()) plain_intake_.watch(1);
     }
     Engine(const Engine&) = delete;
@@ -78,9 +78,9 @@ public:
         return kept.get();
     }
 
-    // How much too old the time of a call may be (burst_clock.hpp): a twentieth of batch_timeout, but 5 us
-    // if that is less, and 50 us at most.
-    Time time_tolerance() const noexcept { return time_tolerance_; }
+    // How much too old the time of a call may be (burst_clock.hpp): a twentieth of batch_timeout, or of latency_target,
+    // but 5 us if that is less, and 50 us at most.
+    Time time_tolerance() const noexcept { return time_tolerance_.load(std::memory_order_relaxed); }
 
     // ---- callers ----------------------------------------------------------------------------------------
 
@@ -189,6 +189,8 @@ public:
         change([&] { idle = machine_.idle(); });
         return idle;
     }
+    // Other options, for what comes next. Throws std::invalid_argument, or std::bad_alloc; then nothing has changed.
+    void reconfigure(Options options);
     void context_gone(const ContextState& context) noexcept;
 
     // ---- batches ----------------------------------------------------------------------------------------
@@ -199,9 +201,16 @@ public:
     void hand_back(Batch& batch, Group& group);
 
 private:
+    static Time tolerance_of(const Options& options) noexcept {
+        const Time wait = std::min<Time>(options.batch_timeout, options.latency_target);
+        return std::clamp<Time>(wait / 20, std::chrono::microseconds(5),
+                                std::chrono::microseconds(50));
+    }
     Rules rules_of(const Options& options) const {
         Rules rules{options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
-                    options.max_queue_size, runner_->timeout(),    options.priority_aging};
+                    options.max_queue_size, runner_->timeout(),    options.priority_aging,
+                    options.latency_target};
+        if (rules.latency_target != Rules::never) rules.batch_timeout = Time(0);
         if (appraiser_ != nullptr) appraiser_->add_to(rules, options);
         return rules;
     }
@@ -230,6 +239,8 @@ private:
             timer_->cancel();
     }
 
+    void reconfigure_machine(const Options& options);
+
     // ---- without it -------------------------------------------------------------------------------------
 
     void carry_out(Actions& actions);
@@ -245,7 +256,7 @@ private:
     void recycle(Batch& batch) noexcept;
     void abandon(CallList& calls) noexcept;
 
-    const Time time_tolerance_;
+    std::atomic<Time> time_tolerance_;
     const std::shared_ptr<void> context_owner_;
     const std::unique_ptr<Runner> runner_;
     const std::unique_ptr<Timer> timer_;
@@ -260,7 +271,9 @@ private:
     Intake& intake() noexcept { return has_rules() ? intake_with_rules_ : plain_intake_; }
     std::atomic<bool> with_terms_{false};  // some calls have had terms
     std::mutex mutex_;
+    WeightLimits weight_limits_;
     Machine machine_;
+    const Units units_;
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
     std::atomic<bool> may_rest_{false};      // whether rest() has something to do
     // Completed batches whose calls are not all on their way yet; and whether a drain may wait for those, for who

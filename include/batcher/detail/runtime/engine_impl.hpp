@@ -3,6 +3,7 @@
 
 #include <batcher/detail/runtime/engine.hpp>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
 namespace batching::detail {
@@ -76,6 +77,37 @@ inline void Engine::on_timer(Time at) {
     if (here == nullptr) return;
     if (here->awaits_executor) release(*here);  // it was not posted
     run(*here, Where::on_executor);
+}
+
+// ---- other options ----------------------------------------------------------------------------------------
+
+inline void Engine::reconfigure(Options options) {
+    runner_->complete(options);
+    std::exception_ptr error;
+    change([&] {
+        try {
+            reconfigure_machine(options);
+        } catch (...) {
+            error = std::current_exception();
+        }
+    });
+    if (error) std::rethrow_exception(error);
+}
+
+inline void Engine::reconfigure_machine(const Options& options) {
+    const Rules& before = machine_.rules();
+    check_limits(options, before.weighs, before.keyed);
+    if (context_owner_ != nullptr &&
+        options.max_concurrent_batches != before.max_concurrent_batches) {
+        throw std::invalid_argument(
+            fmt::format("max_concurrent_batches cannot change from {} to {}: this Batcher has so "
+                        "many workers of its own",
+                        before.max_concurrent_batches, options.max_concurrent_batches));
+    }
+    machine_.reconfigure(rules_of(options));
+    weight_limits_.of_batch.store(options.max_batch_weight, std::memory_order_relaxed);
+    weight_limits_.of_queue.store(options.max_queue_weight, std::memory_order_relaxed);
+    time_tolerance_.store(tolerance_of(options), std::memory_order_relaxed);
 }
 
 // ---- a batch ----------------------------------------------------------------------------------------------

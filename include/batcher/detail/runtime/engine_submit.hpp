@@ -37,7 +37,7 @@ BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::siz
 
 // One with a deadline goes by what the machine has said last, so that must be the last: under the lock.
 inline bool Engine::push_with_terms(ItemCall& call) noexcept {
-    const std::size_t units = machine_.rules().units(call.weight);
+    const std::size_t units = units_.of(call.weight);
     if (call.deadline == nullptr) return intake().push(call, call, units);
     const std::lock_guard lock(mutex_);
     return machine_.unhurried(*call.deadline) && intake().push(call, call, units);
@@ -87,7 +87,7 @@ inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& op
     }
     if (appraiser_ == nullptr) return nullptr;
     try {
-        appraiser_->appraise(call, machine_.rules());
+        appraiser_->appraise(call, weight_limits_);
         return nullptr;
     } catch (...) {
         return std::current_exception();

@@ -32,6 +32,8 @@ class FunctionRunner final : public ItemRunner<In, Out> {
 public:
     explicit FunctionRunner(F function) : function_(std::move(function)) {}
 
+    void complete(Options& options) const override { complete_options(options, function_); }
+
     std::unique_ptr<Batch> make_batch() noexcept override {
         return Base::template make_batch_as<FunctionBatch>();
     }

@@ -85,21 +85,6 @@ constexpr void check_rule() {
                   "be copied");
 }
 
-// An option that counts only with a rule that is not there is a mistake.
-template <class... R>
-void check_limits(const Options& options) {
-    const auto require = [](bool rule, std::size_t value, const char* field, const char* name) {
-        if (rule || value == no_limit) return;
-        throw std::invalid_argument(fmt::format(
-            "{} is {}, but only counts with batching::{} after the options", field, value, name));
-    };
-    constexpr bool weighs = (is_weigh<R> || ...);
-    require(weighs, options.max_batch_weight, "max_batch_weight", "weigh()");
-    require(weighs, options.max_queue_weight, "max_queue_weight", "weigh()");
-    require((is_key_by<R> || ...), options.max_concurrent_batches_per_key,
-            "max_concurrent_batches_per_key", "key_by()");
-}
-
 // In the order in which rules are asked: what throws most easily first, and keys before what is equal within one.
 template <class In, class NoRule>
 class BoundRule {
@@ -128,19 +113,19 @@ public:
     void add_to(Rules& rules, const Options& options) const noexcept {
         rules.weigh(options.max_batch_weight, options.max_queue_weight);
     }
-    void appraise(ItemCall& call, const In& item, const Rules& rules) {
+    void appraise(ItemCall& call, const In& item, const WeightLimits& limits) {
         call.weight = static_cast<std::size_t>(std::invoke(rule_.function, item));
-        if (call.weight > rules.max_batch_weight) {
-            std::rethrow_exception(
-                item_too_heavy(call.weight, "max_batch_weight", rules.max_batch_weight));
-        }
-        if (call.weight > rules.max_queue_weight) {
-            std::rethrow_exception(
-                item_too_heavy(call.weight, "max_queue_weight", rules.max_queue_weight));
-        }
+        require_at_most(limits.of_batch, "max_batch_weight", call.weight);
+        require_at_most(limits.of_queue, "max_queue_weight", call.weight);
     }
 
 private:
+    static void require_at_most(const std::atomic<std::size_t>& most, const char* field,
+                                std::size_t weight) {
+        const std::size_t limit = most.load(std::memory_order_relaxed);
+        if (weight > limit) std::rethrow_exception(item_too_heavy(weight, field, limit));
+    }
+
     Weigh<F> rule_;
 };
 
@@ -160,7 +145,7 @@ public:
         rules.keyed = true;
         rules.max_concurrent_batches_per_key = options.max_concurrent_batches_per_key;
     }
-    void appraise(ItemCall& call, const In& item, const Rules&) {
+    void appraise(ItemCall& call, const In& item, const WeightLimits&) {
         Key key = std::invoke(rule_.function, item);
         const std::size_t hash = std::hash<Key>{}(key);
         call.group = &lines_->intern(std::move(key), hash);
@@ -200,7 +185,7 @@ public:
         rules.shared = true;
         rules.join_running = rule_.join_running;
     }
-    void appraise(ItemCall& call, const In& item, const Rules&) {
+    void appraise(ItemCall& call, const In& item, const WeightLimits&) {
         auto* const line = static_cast<Line*>(call.group);
         Key key{std::invoke(rule_.function, item), line};
         const std::size_t hash = std::hash<Value>{}(key.value) ^ std::hash<Line*>{}(line);
@@ -230,12 +215,12 @@ public:
         std::apply([&](const auto&... bound) { (bound.add_to(rules, options), ...); }, rules_);
     }
 
-    void appraise(ItemCall& call, const Rules& rules) override {
+    void appraise(ItemCall& call, const WeightLimits& limits) override {
         const In& item = static_cast<Item<In>&>(call).input;
-        ask<0>(call, item, rules);
-        ask<1>(call, item, rules);
+        ask<0>(call, item, limits);
+        ask<1>(call, item, limits);
         try {
-            ask<2>(call, item, rules);
+            ask<2>(call, item, limits);
         } catch (...) {
             if (call.group != nullptr) std::exchange(call.group, nullptr)->release();
             throw;
@@ -244,12 +229,12 @@ public:
 
 private:
     template <int order>
-    void ask(ItemCall& call, const In& item, const Rules& rules) {
+    void ask(ItemCall& call, const In& item, const WeightLimits& limits) {
         std::apply(
             [&](auto&... bound) {
                 const auto one = [&](auto& rule) {
                     if constexpr (std::remove_reference_t<decltype(rule)>::order == order) {
-                        rule.appraise(call, item, rules);
+                        rule.appraise(call, item, limits);
                     }
                 };
                 (one(bound), ...);

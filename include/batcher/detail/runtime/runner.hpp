@@ -112,6 +112,10 @@ public:
     // Calls whose items could not be moved, and why.
     using Failures = std::vector<std::pair<Call*, std::exception_ptr>>;
 
+    // What the batch function demands of the options of its Batcher, and what it determines of them. Throws
+    // std::invalid_argument.
+    virtual void complete(Options& options) const = 0;
+
     // Moves the items out of their calls. False if there is nothing to call the function with.
     virtual bool load(Batch& batch, Failures& failures) noexcept = 0;
     // Calls the batch function. True: it is done. False: `done` was moved from, and will be told.

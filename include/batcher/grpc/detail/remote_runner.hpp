@@ -33,6 +33,11 @@ class RemoteRunner final : public batching::detail::ItemRunner<In, Out> {
 public:
     explicit RemoteRunner(std::shared_ptr<Remote> remote) : remote_(std::move(remote)) {}
 
+    [[noreturn]] void complete(Options&) const override {
+        throw std::invalid_argument(
+            "a handle cannot be reconfigured: ConnectOptions are given when it is made");
+    }
+
     std::unique_ptr<Batch> make_batch() noexcept override {
         return this->template make_batch_as<CancellableBatch>();
     }
