@@ -18,7 +18,7 @@ std::vector<int> f(std::vector<int>);
 void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& context, batching::@Error& error) {
     batching::Batcher other{f, batching::@Options{.@max_batch_size = 1, .@batch_timeout = batching::@no_timeout,
         .@max_concurrent_batches = 1, .@max_queue_size = batching::@no_limit, .@max_batch_weight = 1,
-        .@max_queue_weight = 1, .@max_concurrent_batches_per_key = 1, .@priority_aging = batching::no_timeout},
+        .@max_queue_weight = 1, .@max_concurrent_batches_per_key = 1, .@priority_aging = batching::no_timeout, .@latency_target = batching::no_timeout},
         batching::@weigh([](int) { return 1u; }), batching::@key_by([](int i) { return i; }),
         batching::@deduplicate(batching::@DeduplicateOptions{.@join_running = true})};
     batching::@deduplicate_by([](int i) { return i; });
@@ -33,11 +33,11 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batcher.@async_process_many({1}, [](std::exception_ptr, std::vector<int>) {});
     batcher.@async_process_each({1}, [](std::exception_ptr, std::vector<batching::Result<int>>) {});
     batcher.@async_drain([](std::exception_ptr) {});
-    batcher.@flush(), batcher.@close(), batcher.@cancel(), batcher.@drain(), batcher.@get_executor();
+    batcher.@flush(), batcher.@close(), batcher.@cancel(), batcher.@drain(), batcher.@get_executor(), batcher.@reconfigure({});
     batching::@Stats s = batcher.@stats();
     s.@submitted, s.@completed, s.@failed, s.@rejected, s.@cancelled, s.@expired, s.@deduplicated, s.@waiting, s.@running;
     s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@wait_time_high, s.@wait_time_low, s.@run_time;
-    s.@batch_weight;
+    s.@batch_weight, s.@fixed_run_time, s.@run_time_per_item, s.@run_time_deviation, s.@target_batch_size, s.@least_batch_size;
     batching::@Distribution sizes = s.@batch_size;
     sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count();
     batching::@Result<int> result = 1;
@@ -76,7 +76,7 @@ BATCHING = """asio detail grpc BatchFunction BatchInfo Batcher CallInfo CallOpti
 Operation Options Priority Result Stats Timeout deduplicate deduplicate_by errc error_category isolate_failures key_by make_error_code no_limit no_timeout
 outlives pad_to replicas schema_name weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
-process_each process_many stats"""
+process_each process_many reconfigure stats"""
 GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"
 SUGGESTED = [BATCHING, BATCHER, "get item items resume_on", GRPC]
 

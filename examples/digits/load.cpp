@@ -128,7 +128,7 @@ double Measured::mean_batch_size() const {
 
 Measured measure(const Load& load, const NearestNeighbour& model,
                  std::span<const Sample> questions) {
-    std::vector<std::size_t> batches_of_size(load.max_batch_size + 1);
+    std::vector<std::size_t> batches_of_size(load.options.max_batch_size + 1);
     Run run(load, questions);
     {
         // The batch function runs on the Batcher's own thread, the clients on the event loop here.
@@ -136,7 +136,7 @@ Measured measure(const Load& load, const NearestNeighbour& model,
                                   if (run.measured(Clock::now())) ++batches_of_size[batch.size()];
                                   return model.classify(batch);
                               },
-                              {.max_batch_size = load.max_batch_size}};
+                              load.options};
         asio::io_context event_loop;
         asio::co_spawn(event_loop, show_progress(load, run), rethrow);
         for (int i = 0; i < load.clients; ++i) {

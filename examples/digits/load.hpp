@@ -4,6 +4,7 @@
 #include "dataset.hpp"
 #include "nearest_neighbour.hpp"
 
+#include <batcher.hpp>
 #include <chrono>
 #include <cstddef>
 #include <span>
@@ -15,7 +16,7 @@ namespace digits {
 struct Load {
     std::string_view name;
     int clients;
-    std::size_t max_batch_size;
+    batching::Options options;
     std::chrono::duration<double> measured;  // for so long, after a warm-up
 };
 

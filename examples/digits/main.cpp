@@ -63,7 +63,7 @@ void print_lone(const Measured& without, const Measured& with) {
 // One bar for each range of sizes, from the smallest that occurred to the largest.
 void print_batch_sizes(const Load& load, const Measured& result) {
     constexpr std::size_t range = 8;
-    std::vector<std::size_t> batches(load.max_batch_size / range + 1);
+    std::vector<std::size_t> batches(load.options.max_batch_size / range + 1);
     for (std::size_t size = 1; size < result.batches_of_size.size(); ++size) {
         batches[(size - 1) / range] += result.batches_of_size[size];
     }
@@ -89,11 +89,17 @@ void compare(std::chrono::duration<double> seconds) {
         return results;
     };
 
-    const std::array many = {Load{"without batching", clients, 1, seconds},
-                             Load{"batches of up to 64", clients, 64, seconds},
-                             Load{"batches of up to 256", clients, 256, seconds}};
-    const std::array lone = {Load{"without batching", 1, 1, seconds / 3},
-                             Load{"batches of up to 256", 1, 256, seconds / 3}};
+    using std::chrono::milliseconds;
+    const std::array many = {
+        Load{"without batching", clients, {.max_batch_size = 1}, seconds},
+        Load{"batches of up to 64", clients, {.max_batch_size = 64}, seconds},
+        Load{"latency_target of 100 ms",
+             clients,
+             {.max_batch_size = 256, .latency_target = milliseconds(100)},
+             seconds},
+        Load{"batches of up to 256", clients, {.max_batch_size = 256}, seconds}};
+    const std::array lone = {Load{"without batching", 1, {.max_batch_size = 1}, seconds / 3},
+                             Load{"batches of up to 256", 1, {.max_batch_size = 256}, seconds / 3}};
     const std::vector<Measured> of_many = run_all(many);
     const std::vector<Measured> of_lone = run_all(lone);
 

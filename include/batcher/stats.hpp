@@ -52,14 +52,16 @@ struct Stats {
 
     // ---- what has been learnt of run times: with latency_target or a max_queue_size, or of calls with timeouts ----
 
-    // The next batch of n items is expected to take fixed_run_time + n * run_time_per_item. 0, both: not known yet.
+    // A batch of n items is expected to take fixed_run_time + n * run_time_per_item; 0: not known yet.
     std::chrono::duration<double, std::nano> fixed_run_time{};
-    std::chrono::duration<double, std::nano> run_time_per_item{};
+    std::chrono::duration<double, std::nano> run_time_per_item{};  // what each item adds
     double run_time_deviation = 0;  // the standard deviation from that, as a share of it
-    // With latency_target: the most items that a batch takes whose first has just come; and no batch is made smaller
-    // than the least while more items wait. 0: not known yet.
-    std::size_t target_batch_size = 0;
-    std::size_t least_batch_size = 0;
+
+    // ---- with latency_target, now; 0: not known yet ----
+
+    std::size_t target_batch_size =
+        0;  // a batch whose first item has just come takes at most so many
+    std::size_t least_batch_size = 0;  // and none takes fewer while so many wait
 };
 
 namespace detail {

@@ -86,8 +86,8 @@ TEST_CASE("a Distribution is exact for small values, and for the mean") {
     CHECK(d.quantile(0.5) == 0);
     for (std::size_t v = 1; v <= 60; ++v) d.record(v);
     CHECK(d.count() == 60);
-    CHECK(d.mean() == Approx(30.5));
-    CHECK(d.sum() == Approx(1830));
+    CHECK(std::abs(d.mean() - 30.5) < 1e-9);
+    CHECK(std::abs(static_cast<double>(d.sum()) - 1830) < 1e-9);
     CHECK(d.quantile(0) == 1);
     CHECK(d.quantile(0.5) == 30);
     CHECK(d.quantile(1) == 60);

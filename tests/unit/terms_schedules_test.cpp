@@ -94,14 +94,7 @@ struct Caller {
 class Schedule {
 public:
     Schedule(std::uint64_t seed, Given given) : random_(seed), given_(given) {
-        options_.max_batch_size = random_.between(1, 5);
-        options_.batch_timeout = pick_timeout();
-        options_.max_concurrent_batches = random_.between(1, 3);
-        options_.priority_aging = pick_timeout();
-        if (random_.one_in(2)) options_.max_queue_size = options_.max_batch_size + random_.below(8);
-        if (given.weights && random_.one_in(2)) options_.max_batch_weight = random_.between(3, 12);
-        if (given.weights && random_.one_in(3)) options_.max_queue_weight = random_.between(12, 40);
-        if (given.keys && random_.one_in(2)) options_.max_concurrent_batches_per_key = 1;
+        use(any_options_of_batcher());
         make_batcher();
     }
 
@@ -115,6 +108,21 @@ public:
     }
 
 private:
+    batching::Options any_options_of_batcher() {
+        batching::Options options;
+        options.max_batch_size = random_.between(1, 5);
+        options.batch_timeout = pick_timeout();
+        options.max_concurrent_batches = random_.between(1, 3);
+        options.priority_aging = pick_timeout();
+        if (random_.one_in(2)) options.max_queue_size = options.max_batch_size + random_.below(8);
+        if (given_.weights && random_.one_in(2)) options.max_batch_weight = random_.between(3, 12);
+        if (given_.weights && random_.one_in(3)) options.max_queue_weight = random_.between(12, 40);
+        if (given_.keys && random_.one_in(2)) options.max_concurrent_batches_per_key = 1;
+        if (random_.one_in(4))
+            options.latency_target = std::chrono::milliseconds(random_.between(1, 20));
+        return options;
+    }
+
     batching::Timeout pick_timeout() {
         switch (random_.below(3)) {
             case 0:
@@ -181,7 +189,8 @@ private:
         }
         if (given_.weights) {
             MUST(weight == batch.weight());
-            MUST(weight <= options_.max_batch_weight);
+            // (What was let in before the limit was lower goes alone.)
+            MUST(weight <= options_.max_batch_weight || items.size() == 1);
         }
         MUST(running_.size() < options_.max_concurrent_batches);
         RunningBatch self(context_);
@@ -204,7 +213,7 @@ private:
     // ---- events ----
 
     void event() {
-        switch (random_.below(16)) {
+        switch (random_.below(17)) {
             case 0:
             case 1:
             case 2:
@@ -227,11 +236,26 @@ private:
             case 14:
                 if (random_.one_in(4)) batcher_->cancel();
                 return;
+            case 15:
+                return reconfigure();
             default:
                 if (random_.one_in(8)) batcher_->close();
                 if (random_.one_in(8)) batcher_.reset();
                 return;
         }
+    }
+
+    // What was formed by the options before starts by those.
+    void reconfigure() {
+        settle_and_check();
+        use(any_options_of_batcher());
+        batcher_->reconfigure(options_);
+    }
+    void use(const batching::Options& options) {
+        options_ = options;
+        limited_ |= options.max_queue_size != no_limit || options.max_queue_weight != no_limit;
+        lightest_limit_ =
+            std::min({lightest_limit_, options.max_batch_weight, options.max_queue_weight});
     }
 
     Item any_item() {
@@ -357,13 +381,10 @@ private:
             if (e.code() == errc::deadline_exceeded) {
                 MUST(has_timeout);
             } else if (e.code() == errc::overloaded) {
-                MUST(has_timeout || options_.max_queue_size != no_limit ||
-                     options_.max_queue_weight != no_limit);
+                MUST(has_timeout || limited_);
             } else if (e.code() == errc::too_heavy) {
                 MUST(given_.weights);
-                const std::size_t most =
-                    std::min(options_.max_batch_weight, options_.max_queue_weight);
-                MUST(any([&](const Item& item) { return item.weight > most; }));
+                MUST(any([&](const Item& item) { return item.weight > lightest_limit_; }));
             } else {
                 MUST(e.code() == errc::closed);
             }
@@ -400,6 +421,8 @@ private:
     Random random_;
     const Given given_;
     batching::Options options_;
+    bool limited_ = false;                   // the queue is, or was
+    std::size_t lightest_limit_ = no_limit;  // of weight, of all options so far
     std::vector<RunningBatch*> running_;
     std::deque<Caller> callers_;
     aio::io_context context_;

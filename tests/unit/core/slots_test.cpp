@@ -28,6 +28,34 @@ TEST_CASE("of slots that are alike, the one that was freed last is taken first",
     CHECK(slots.share_of(1000) == std::numeric_limits<std::size_t>::max());
 }
 
+TEST_CASE("fewer slots: none is free until fewer batches run", "[slots]") {
+    Slots slots(3);
+    for (int i = 0; i < 3; ++i) slots.take();
+    slots.give_back(0);  // 1 and 2 run
+    slots.resize(1);
+    CHECK(slots.needed() == 0);
+    CHECK(slots.free() == 0);
+    slots.give_back(2);
+    CHECK(slots.needed() == 0);
+    slots.give_back(1);
+    CHECK(slots.needed() == 1);
+    CHECK(slots.take() == 0);
+    CHECK(slots.needed() == 0);
+}
+
+TEST_CASE("slots that come back while their batches still run are not taken twice", "[slots]") {
+    Slots slots(3);
+    for (int i = 0; i < 3; ++i) slots.take();
+    slots.resize(1);
+    slots.resize(4);
+    CHECK(slots.free() == 1);
+    CHECK(slots.take() == 3);
+    CHECK(slots.needed() == 0);
+    slots.give_back(2);
+    CHECK(slots.take() == 2);
+    CHECK(slots.needed() == 0);
+}
+
 TEST_CASE("the next batch goes to a replica that has the fewest, in turn", "[slots]") {
     Slots slots(1);
     slots.spread(3, 2, 8);

@@ -27,7 +27,7 @@ public:
         while (count > 0) free_.push_back(--count);
     }
 
-    // From now on there are so many, alike. Batches that run keep theirs. Throws std::bad_alloc, then nothing has changed.
+    // From now on there are so many, alike. Batches that run keep theirs, and count. Throws std::bad_alloc, then nothing has changed.
     // O(slots). Precondition: they are not spread.
     void resize(std::size_t count) {
         free_.reserve(count);
@@ -55,7 +55,7 @@ public:
 
     // How many calls have to wait for the next batch to start; 0: no slot is free.
     std::size_t needed() const noexcept {
-        if (!is_spread()) return free_.empty() ? 0 : 1;
+        if (!is_spread()) return free() == 0 ? 0 : 1;
         const std::size_t fewest = *std::min_element(taken_.begin(), taken_.end());
         if (fewest >= at_each_) return 0;
         return fewest == 0 || taken_.size() == 1 ? 1 : worth_;
@@ -72,8 +72,7 @@ public:
     std::size_t in_use() const noexcept { return in_use_; }
     // How many more batches could run now.
     std::size_t free() const noexcept {
-        if (!is_spread()) return free_.size();
-        const std::size_t all = taken_.size() * at_each_;
+        const std::size_t all = is_spread() ? taken_.size() * at_each_ : count_;
         return all - std::min(all, in_use_);
     }
 
