@@ -5,8 +5,9 @@
 //
 // How exact the clock is. An item's wait starts when it is queued, and the clock is read at that moment. Only calls
 // that are made by callers which one batch has just resumed, one after the other, share a reading: at most 32 of them,
-// of a twentieth of batch_timeout (at least 5 us, at most 50). Should they suddenly be slow, a batch may leave early by
-// that time, once; none leaves late for it. Timers are the executor's, with their usual lateness (50 us or so).
+// of a twentieth of the batch_timeout, or latency_target, that the Batcher was made with (at least 5 us, at most 50). Should
+// they suddenly be slow, a batch may leave early by that time, once; none leaves late for it. Timers are the executor's, with
+// their usual lateness (50 us or so).
 #pragma once
 
 #include <fmt/core.h>

@@ -230,8 +230,12 @@ private:
 
     // Takes those that go together; none if none of them can be in time.
     void form(Batch& batch, Line& line, Time now) noexcept;
-    // The most that a batch takes now whose first call was queued then; the same where that has so much time left.
-    std::size_t size_to_take(Time queued_at, Time now) noexcept;
+    // The most that a batch takes now whose first call was queued then.
+    std::size_t limit(Time queued_at, Time now) noexcept {
+        if (rules_.latency_target == Rules::never) return most_in_batch();
+        return limit_by_target(queued_at, now);
+    }
+    std::size_t limit_by_target(Time queued_at, Time now) noexcept;
     std::size_t target_size(Time left, std::size_t most) const noexcept;
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;

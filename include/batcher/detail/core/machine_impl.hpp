@@ -90,16 +90,15 @@ inline void Machine::form(Batch& batch, Line& line, Time now) noexcept {
     }
 }
 
-inline std::size_t Machine::size_to_take(Time queued_at, Time now) noexcept {
+BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(Time queued_at, Time now) noexcept {
     const std::size_t most = most_in_batch();
-    const Time target = rules_.latency_target;
-    if (target == Rules::never || !estimate_.known()) return most;
-    estimate_.arrived(now, recorder_.stats().submitted, target);
-    return target_size(Rules::after(queued_at, target) - now, most);
+    if (!estimate_.known()) return most;
+    estimate_.arrived(now, recorder_.stats().submitted, rules_.latency_target);
+    return target_size(Rules::after(queued_at, rules_.latency_target) - now, most);
 }
 
-// With a target a batch is made as small as its first call needs to be done within it, but not smaller than the
-// throughput needs. If that call is late in any case, the others gain most from a large one.
+// A batch is made as small as its first call needs to be done within the target, but not smaller than the throughput
+// needs. If that call is late in any case, the others gain most from a large one.
 inline std::size_t Machine::target_size(Time left, std::size_t most) const noexcept {
     if (left < estimate_.run_time(1)) return most;
     return std::max(estimate_.floor(rules_.latency_target, most),
@@ -112,7 +111,7 @@ inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
     bool mixed = false;
     const Call& first = line.lane(Priority::normal).front();
     const CompletionExecutor* const executor = first.resumes_on;
-    line.take(size_to_take(first.queued_at, now), batch.calls, [&](Call& call) {
+    line.take(limit(first.queued_at, now), batch.calls, [&](Call& call) {
         waited.note(call.queued_at);
         mixed |= call.resumes_on != executor;
         call.state(CallState::running);

@@ -164,7 +164,7 @@ void Machine::each_line(Change change) noexcept {
 // starts just before its deadline, and ends after it.)
 BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Time now) noexcept {
     const Time aged = rules_.aged(now);
-    const std::size_t most = std::min(size_to_take(line.next(aged)->queued_at, now), line.size());
+    const std::size_t most = std::min(limit(line.next(aged)->queued_at, now), line.size());
     std::size_t worth = 0;       // the smallest size that is worth its run; 0: not asked yet, nor
     Time needed{};               // what even that takes,
     Time ample{};                // and what a batch of `most` takes almost certainly

@@ -55,7 +55,7 @@ public:
 
     // How many calls have to wait for the next batch to start; 0: no slot is free.
     std::size_t needed() const noexcept {
-        if (!is_spread()) return free() == 0 ? 0 : 1;
+        if (!is_spread()) return in_use_ < count_ ? 1 : 0;
         const std::size_t fewest = *std::min_element(taken_.begin(), taken_.end());
         if (fewest >= at_each_) return 0;
         return fewest == 0 || taken_.size() == 1 ? 1 : worth_;

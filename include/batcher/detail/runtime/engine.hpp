@@ -43,7 +43,9 @@ public:
     // `context_owner` keeps the context of owned workers alive; else it is null.
     Engine(const Options& options, std::unique_ptr<Runner> runner, std::unique_ptr<Timer> timer,
            std::shared_ptr<void> context_owner, std::unique_ptr<Appraiser> appraiser = nullptr)
-        : time_tolerance_(tolerance_of(options)),
+        : time_tolerance_(
+              std::clamp<Time>(std::min<Time>(options.batch_timeout, options.latency_target) / 20,
+                               std::chrono::microseconds(5), std::chrono::microseconds(50))),
           context_owner_(std::move(context_owner)),
           runner_(std::move(runner)),
           timer_(std::move(timer)),
@@ -79,8 +81,8 @@ public:
     }
 
     // How much too old the time of a call may be (burst_clock.hpp): a twentieth of batch_timeout, or of latency_target,
-    // but 5 us if that is less, and 50 us at most.
-    Time time_tolerance() const noexcept { return time_tolerance_.load(std::memory_order_relaxed); }
+    // that the Batcher was made with; but 5 us if that is less, and 50 us at most.
+    Time time_tolerance() const noexcept { return time_tolerance_; }
 
     // ---- callers ----------------------------------------------------------------------------------------
 
@@ -201,11 +203,6 @@ public:
     void hand_back(Batch& batch, Group& group);
 
 private:
-    static Time tolerance_of(const Options& options) noexcept {
-        const Time wait = std::min<Time>(options.batch_timeout, options.latency_target);
-        return std::clamp<Time>(wait / 20, std::chrono::microseconds(5),
-                                std::chrono::microseconds(50));
-    }
     Rules rules_of(const Options& options) const {
         Rules rules{options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
                     options.max_queue_size, runner_->timeout(),    options.priority_aging,
@@ -256,7 +253,7 @@ private:
     void recycle(Batch& batch) noexcept;
     void abandon(CallList& calls) noexcept;
 
-    std::atomic<Time> time_tolerance_;
+    const Time time_tolerance_;
     const std::shared_ptr<void> context_owner_;
     const std::unique_ptr<Runner> runner_;
     const std::unique_ptr<Timer> timer_;

@@ -107,7 +107,6 @@ inline void Engine::reconfigure_machine(const Options& options) {
     machine_.reconfigure(rules_of(options));
     weight_limits_.of_batch.store(options.max_batch_weight, std::memory_order_relaxed);
     weight_limits_.of_queue.store(options.max_queue_weight, std::memory_order_relaxed);
-    time_tolerance_.store(tolerance_of(options), std::memory_order_relaxed);
 }
 
 // ---- a batch ----------------------------------------------------------------------------------------------
