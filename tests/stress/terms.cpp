@@ -1,5 +1,5 @@
 // All that calls and items may ask for, at once and from several threads: timeouts, priorities, weights, keys, equal
-// items that share a place and join those that run, rules that throw, full queues; callers that are cancelled, that are
+// items that share a place and join those that run, rules that throw, full queues, options that change; callers that are cancelled, that are
 // destroyed while they wait or run, and Batchers that are destroyed while others call. Every call completes exactly once,
 // with the result of its own item or with an error that it may have; every batch keeps the rules.
 
@@ -326,8 +326,17 @@ private:
 
 // ---- rounds ----------------------------------------------------------------------------------------------
 
+// No more than those allow in a batch.
+batching::Options others(batching::Options options) {
+    options.max_batch_size = 1 + below(options.max_batch_size);
+    options.batch_timeout = std::chrono::microseconds(below(300));
+    options.max_queue_size = below(2) == 0 ? batching::no_limit : 2 + below(8);
+    if (below(2) == 0) options.latency_target = std::chrono::microseconds(1 + below(1'000));
+    return options;
+}
+
 // Some threads call, until one of them closes the Batcher, or destroys it while results are on their way.
-void round(std::unique_ptr<Batcher> batcher) {
+void round(std::unique_ptr<Batcher> batcher, const batching::Options& options) {
     std::atomic<bool> over{false};
     std::atomic<int> calling{3};
     std::vector<std::thread> threads;
@@ -347,6 +356,7 @@ void round(std::unique_ptr<Batcher> batcher) {
         pause(200);
         if (below(8) == 0) batcher->flush();
         if (below(16) == 0) batcher->cancel();
+        if (below(8) == 0) batcher->reconfigure(others(options));
         check_sum(batcher->stats());
     }
     const bool closes = below(2) == 0;
@@ -383,20 +393,22 @@ void some_round(asio::thread_pool& pool) {
                               .priority_aging = std::chrono::microseconds(below(1'000))};
     const DeduplicateOptions sharing{.join_running = below(2) == 0};
     const std::size_t kind = below(5);
-    if (kind == 0) return round(make(pool, options, false, false));
-    if (kind == 1) return round(make(pool, options, false, true, deduplicate(sharing)));
+    if (kind == 0) return round(make(pool, options, false, false), options);
+    if (kind == 1) return round(make(pool, options, false, true, deduplicate(sharing)), options);
     if (kind != 2) {
         options.max_batch_weight = heaviest - below(2) + below(10);
         options.max_queue_weight = below(2) == 0 ? no_limit : 10 + below(20);
     }
-    if (kind == 3) return round(make(pool, options, false, false, weigh(weigh_some)));
+    if (kind == 3) return round(make(pool, options, false, false, weigh(weigh_some)), options);
     options.max_concurrent_batches_per_key = below(2) == 0 ? no_limit : 1;
     if (kind == 2) {
-        return round(make(pool, options, true, true, key_by(key_of), deduplicate(sharing)));
+        return round(make(pool, options, true, true, key_by(key_of), deduplicate(sharing)),
+                     options);
     }
     const auto value_of = [](const Item& item) { return item.value; };
     round(make(pool, options, true, true, deduplicate_by(value_of, sharing), key_by(key_of),
-               weigh(weigh_some)));
+               weigh(weigh_some)),
+          options);
 }
 
 }  // namespace
