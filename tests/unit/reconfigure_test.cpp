@@ -199,7 +199,7 @@ TEST_CASE("each slot has one batch at most, however often their number changes")
         },
         options};
     std::size_t next = 0;
-    for (const std::size_t slots : {4, 1, 4, 2, 8, 3, 8, 1, 2}) {
+    for (const std::size_t slots : std::vector<std::size_t>{4, 1, 4, 2, 8, 3, 8, 1, 2}) {
         options.max_concurrent_batches = slots;
         batcher.reconfigure(options);
         for (int i = 0; i < 6; ++i) f.ask(batcher, i);
