@@ -10,7 +10,9 @@
 // items wait, or the oldest has waited batch_timeout, or flush(), close() or drain() was called; it takes the oldest
 // items, up to max_batch_size. It is formed at the last moment: when the executor gets to it, so that it is as large as
 // it can be, and the place of an item that is cancelled before that is refilled. While all slots are busy the queue
-// just grows. Nothing ever polls.
+// just grows. Nothing ever polls. With latency_target a batch is formed as soon as a slot is free, and once eight batches
+// have run it takes no more items than its oldest needs to be done in time, but no fewer than the throughput needs; if the
+// oldest is late in any case, as many as there are. (The rules and their sources: detail/core/estimate.hpp.)
 //
 // Threads. All members may be called from any thread at the same time. Without an executor the Batcher owns
 // max_concurrent_batches worker threads; with one it starts none, and the function and the timer run there. Submission
