@@ -205,13 +205,7 @@ private:
                         slots_.share_of(queue_.size() + recorder_.stats().running));
     }
 
-    void start() noexcept {
-        Batch& batch = pool_.take();
-        batch.slot = slots_.take();
-        batch.phase.store(BatchPhase::starting, std::memory_order_relaxed);
-        ++starting_;
-        outbox_.start(batch);
-    }
+    void start() noexcept;
 
     // The line that the next batch is formed from, if one may leave.
     Line* next_line(Time now) noexcept;

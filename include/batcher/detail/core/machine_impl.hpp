@@ -74,6 +74,14 @@ inline void Machine::stats(Stats& to) const noexcept {
     to.target_batch_size = target_size(rules_.latency_target, rules_.max_batch_size);
 }
 
+inline void Machine::start() noexcept {
+    Batch& batch = pool_.take();
+    batch.slot = slots_.take();
+    batch.phase.store(BatchPhase::starting, std::memory_order_relaxed);
+    ++starting_;
+    outbox_.start(batch);
+}
+
 inline Line* Machine::next_line(Time now) noexcept {
     if (!rules_.keyed) return reason(queue_.main(), now) ? &queue_.main() : nullptr;
     pass_time(now);
