@@ -22,6 +22,7 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -365,7 +366,9 @@ private:
 // Collects how what was measured compares with what is asked for; says so at the end.
 class Budgets {
 public:
-    Budgets(const Settings& settings, const std::string& table) {
+    // `known`: budgets of which it is known that they are missed.
+    Budgets(const Settings& settings, const std::string& table, std::set<std::string> known = {})
+        : known_(std::move(known)) {
         if (!settings.results.empty()) file_.open(settings.results / (table + "_budgets.csv"));
         if (file_.is_open()) file_ << "budget,measured,limit,met\n";
     }
@@ -382,16 +385,25 @@ public:
         for (const auto& line : lines_) fmt::print("{}\n", line);
     }
 
+    std::size_t size() const { return lines_.size(); }
+    std::size_t newly_missed() const { return newly_missed_; }
+    bool is_known(const std::string& what) const { return known_.count(what) != 0; }
+
 private:
     void say(const std::string& what, double measured, const char* bound, double limit, bool met) {
-        lines_.push_back(fmt::format("{:<8} {:>8.2f}  ({} {:g})  {}", met ? "met" : "NOT MET",
-                                     measured, bound, limit, what));
+        const char* note = "";
+        if (is_known(what)) note = met ? "  (no longer missed)" : "  (known)";
+        if (!met && !is_known(what)) ++newly_missed_;
+        lines_.push_back(fmt::format("{:<8} {:>8.2f}  ({} {:g})  {}{}", met ? "met" : "NOT MET",
+                                     measured, bound, limit, what, note));
         if (file_.is_open()) {
             file_ << fmt::format("\"{}\",{:.3f},{} {:g},{}\n", what, measured, bound, limit,
                                  met ? "met" : "not met");
         }
     }
 
+    std::set<std::string> known_;
+    std::size_t newly_missed_ = 0;
     std::vector<std::string> lines_;
     std::ofstream file_;
 };
