@@ -18,7 +18,10 @@ class Callers {
 public:
     // `rate`, calls a second: of an open loop.
     Callers(const Scenario& scenario, double rate, std::uint64_t seed)
-        : load_(scenario.load), per_nanosecond_(rate / 1e9), random_(seed) {
+        : load_(scenario.load),
+          per_nanosecond_(rate / 1e9),
+          shortest_pause_(scenario.profile.objective / 4),
+          random_(seed) {
         if (load_ != Load::closed_loop) {
             take();
             return;
@@ -57,11 +60,11 @@ public:
         if (load_ != Load::closed_loop) return;
         returning_.push(now + of_nanoseconds(30'000 * exponential_(random_)));
     }
-    // One was refused, and its caller tries again when it was told to, more or less.
+    // One was refused, and its caller tries again when it was told to, more or less; but not at once.
     void refused(Time now, Time retry_after) {
         if (load_ != Load::closed_loop) return;
         const double about = std::uniform_real_distribution<double>(0.75, 1.25)(random_);
-        const Time pause = std::max<Time>(retry_after, 200us);
+        const Time pause = std::max(retry_after, shortest_pause_);
         returning_.push(now + of_nanoseconds(about * nanoseconds(pause)));
     }
 
@@ -89,6 +92,7 @@ private:
 
     Load load_;
     double per_nanosecond_;
+    Time shortest_pause_;
     std::mt19937_64 random_;
     std::exponential_distribution<double> exponential_{1};
     std::gamma_distribution<double> bursts_{shape_of_bursts, 1};

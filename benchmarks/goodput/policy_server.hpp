@@ -76,8 +76,7 @@ private:
         while (!free_.empty()) {
             expire();
             if (waiting_.empty()) return;
-            const Plan plan =
-                policy_->plan({simulation_.now(), waiting_, objective_}, timeouts_);
+            const Plan plan = policy_->plan({simulation_.now(), waiting_, objective_}, timeouts_);
             drop(plan.drop);
             if (plan.start != 0 && !waiting_.empty()) {
                 start(plan);

@@ -117,7 +117,8 @@ public:
         const double newest_waited = ms(view.now - view.waiting.back());
         const double oldest_waited = ms(view.now - view.waiting.front());
         const double run_time = regression_.per_item() * size + regression_.fixed();
-        if (may_drop && view.size() > 1 && oldest_waited + run_time >= objective_) return {.drop = 1};
+        if (may_drop && view.size() > 1 && oldest_waited + run_time >= objective_)
+            return {.drop = 1};
         // Another tick of a millisecond is worth it as long as what all calls lose by it is less than the usual wait.
         const double cost = size * (newest_waited + 1 + regression_.per_item());
         if (view.size() < max_batch_size && cost <= 0.95 * regression_.wait()) {

@@ -98,7 +98,8 @@ inline std::size_t require_no_loss_in_open_loops(bench::Budgets& budgets, const 
         const double natural = goodput_of(scenario, natural_batching(), effort);
         const double enough = near_natural * natural;
         if (natural == 0) continue;
-        if (sustains(scenario, latency_target(), enough, effort) && !budgets.is_known(what)) continue;
+        if (sustains(scenario, latency_target(), enough, effort) && !budgets.is_known(what))
+            continue;
         note_if_below(budgets, what,
                       times(goodput_of(scenario, latency_target(), effort), natural));
     }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <batcher/detail/core/rules.hpp>
+#include <chrono>
 #include <cstddef>
 #include <string>
 
@@ -36,9 +37,8 @@ struct Profile {
 };
 
 // A model on a CPU, as it was measured; one where a batch costs hardly more than an item; one where it saves little.
-constexpr std::array<Profile, 3> profiles{{{'A', 5072us, 1053us, 25ms},
-                                           {'B', 2ms, 50us, 10ms},
-                                           {'C', 200us, 1ms, 25ms}}};
+constexpr std::array<Profile, 3> profiles{
+    {{'A', 5072us, 1053us, 25ms}, {'B', 2ms, 50us, 10ms}, {'C', 200us, 1ms, 25ms}}};
 constexpr std::array<std::size_t, 3> slot_counts{1, 2, 8};
 
 enum class Load { poisson, bursts, square_wave, closed_loop };
@@ -90,8 +90,8 @@ inline std::string name_of(Load load) {
 inline std::string name_of(const Scenario& scenario) {
     std::string name =
         fmt::format("{}, {} slot{}, {}, {}", scenario.profile.name, scenario.slots,
-                    scenario.slots == 1 ? "" : "s",
-                    scenario.timeouts ? "timeouts" : "no timeouts", name_of(scenario.load));
+                    scenario.slots == 1 ? "" : "s", scenario.timeouts ? "timeouts" : "no timeouts",
+                    name_of(scenario.load));
     if (scenario.callers != 0) name += fmt::format(" of {}", scenario.callers);
     name += fmt::format(", {:.0f} % noise", 100 * scenario.noise);
     return scenario.stalls ? name + " and stalls" : name;

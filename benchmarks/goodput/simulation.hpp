@@ -33,8 +33,8 @@ struct Span {
 struct Outcome {
     std::size_t offered = 0;
     std::size_t in_time = 0;
-    std::size_t missed = 0;     // late, expired, let go or refused
-    std::size_t completed = 0;  // in time or not, whenever they came, from Span::from on
+    std::size_t missed = 0;        // late, expired, let go or refused
+    std::size_t completed = 0;     // in time or not, whenever they came, from Span::from on
     std::vector<float> latencies;  // ms, if asked for
 
     double share_in_time() const {

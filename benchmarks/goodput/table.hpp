@@ -61,13 +61,12 @@ private:
         const Scenario& scenario = row.scenario;
         for (std::size_t i = 0; i < columns_.size(); ++i) {
             for (std::size_t metric = 0; metric < values[i].size(); ++metric) {
-                csv_ << fmt::format("{},{},{},\"{}\",{},{:.0f},{},{},\"{}\",{},{},{:.3f}\n",
-                                    scenario.profile.name, scenario.slots,
-                                    scenario.timeouts ? "yes" : "no", name_of(scenario.load),
-                                    scenario.callers, 100 * scenario.noise,
-                                    scenario.stalls ? "yes" : "no", row.load, columns_[i],
-                                    metrics_[metric].name, metrics_[metric].unit,
-                                    values[i][metric]);
+                csv_ << fmt::format(
+                    "{},{},{},\"{}\",{},{:.0f},{},{},\"{}\",{},{},{:.3f}\n", scenario.profile.name,
+                    scenario.slots, scenario.timeouts ? "yes" : "no", name_of(scenario.load),
+                    scenario.callers, 100 * scenario.noise, scenario.stalls ? "yes" : "no",
+                    row.load, columns_[i], metrics_[metric].name, metrics_[metric].unit,
+                    values[i][metric]);
             }
         }
         csv_.flush();
