@@ -1,4 +1,4 @@
-// Table 10: goodput. How many calls a second are done within the latency that their callers accept, with one number
+// Table 8: goodput. How many calls a second are done within the latency that their callers accept, with one number
 // (latency_target), with settings, and with the policies of others. The library's state machine runs in simulated time,
 // so all figures are the same in each run.
 //
@@ -36,10 +36,11 @@ Effort effort_of(const bench::Settings& settings) {
     return settings.quick ? Effort{.seeds = 1, .calls = 2'000} : Effort{};
 }
 
-// The best of the grid stands in a column of its own.
-std::vector<Contender> with_best_setting(std::vector<Contender> contenders) {
-    contenders.push_back({"best setting", {}});
-    return contenders;
+// The setting that is best for a scenario stands in a column of its own, whatever it is there.
+std::vector<Contender> contenders_and_best_setting(const BestSetting& best = {}) {
+    std::vector<Contender> all = contenders();
+    all.push_back({"best setting", best.contender.make});
+    return all;
 }
 
 // ---- tables ---------------------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ void measure_goodput(const bench::Settings& settings, const std::vector<Scenario
     Table table(settings, "goodput",
                 "Goodput, of the staggered bound: the highest rate of which 99 % are in time (97 % "
                 "where batches stall)",
-                with_best_setting(all), {part_of_bound});
+                contenders_and_best_setting(), {part_of_bound});
     for (const Scenario& scenario : cells) {
         std::vector<std::vector<double>> values;
         for (const Contender& contender : all) {
@@ -58,27 +59,33 @@ void measure_goodput(const bench::Settings& settings, const std::vector<Scenario
         }
         const BestSetting best = best_of_grid(scenario, effort);
         values.push_back({best.goodput});
-        table.row({.scenario = scenario, .note = "best setting: " + best.name}, values);
+        table.row({.scenario = scenario, .note = "best setting: " + best.contender.name}, values);
     }
+}
+
+// With 8 slots, as in the plot; otherwise only what an overload does.
+std::vector<double> loads_for(std::size_t slots, bool quick) {
+    if (slots != 8 || quick) return {overload};
+    std::vector<double> loads;
+    for (int tenths = 1; tenths <= 16; ++tenths) loads.push_back(tenths / 10.0);
+    return loads;
 }
 
 void measure_over_load(const bench::Settings& settings) {
     const Effort effort = effort_of(settings);
-    const auto all = contenders();
     Table table(settings, "goodput_over_load",
-                "Calls done in time, of the staggered bound, as more of them come", all,
-                {{"in time", "of the bound"}});
-    for (const Profile& profile : profiles) {
-        const Scenario scenario = usual(profile, 8);
-        for (int tenths = 1; tenths <= 16; tenths += settings.quick ? 5 : 1) {
-            const double load = tenths / 10.0;
+                "Calls done in time, of the staggered bound, as more of them come",
+                contenders_and_best_setting(), {{"in time", "of the bound"}});
+    each_usual([&](const Scenario& scenario) {
+        const auto all = contenders_and_best_setting(best_of_grid(scenario, effort));
+        for (const double load : loads_for(scenario.slots, settings.quick)) {
             std::vector<std::vector<double>> values;
             for (const Contender& contender : all) {
                 values.push_back({in_time_at(scenario, contender, load, effort)});
             }
             table.row({.scenario = scenario, .load = fmt::format("{:.1f}", load)}, values);
         }
-    }
+    });
 }
 
 void measure_idle(const bench::Settings& settings) {

@@ -63,8 +63,8 @@ inline double goodput_of(const Scenario& scenario, const Contender& contender, c
 }
 
 struct BestSetting {
+    Contender contender = natural_batching();
     double goodput = 0;
-    std::string name = "none";
 };
 
 inline BestSetting best_of_grid(const Scenario& scenario, const Effort& effort) {
@@ -72,7 +72,7 @@ inline BestSetting best_of_grid(const Scenario& scenario, const Effort& effort) 
     for (const Contender& setting : grid_of(scenario)) {
         const double better = best.goodput + 0.01;
         if (!sustains(scenario, setting, better, effort)) continue;
-        best = {goodput_of(scenario, setting, effort, better), setting.name};
+        best = {setting, goodput_of(scenario, setting, effort, better)};
     }
     return best;
 }
