@@ -93,9 +93,9 @@ void compare(std::chrono::duration<double> seconds) {
     const std::array many = {
         Load{"without batching", clients, {.max_batch_size = 1}, seconds},
         Load{"batches of up to 64", clients, {.max_batch_size = 64}, seconds},
-        Load{"latency_target of 100 ms",
+        Load{"latency_target of 200 ms",
              clients,
-             {.max_batch_size = 256, .latency_target = milliseconds(100)},
+             {.max_batch_size = 256, .latency_target = milliseconds(200)},
              seconds},
         Load{"batches of up to 256", clients, {.max_batch_size = 256}, seconds}};
     const std::array lone = {Load{"without batching", 1, {.max_batch_size = 1}, seconds / 3},

@@ -254,7 +254,7 @@ private:
     template <class Record>
     void fail_place(Call& call, const std::exception_ptr& error, Record record) noexcept;
 
-    // Whether its run time says something of others. That a queue is full can be told from fewer.
+    // Whether its run time says something of others.
     bool learns_from(const Batch& batch) const noexcept;
     // When there may be room in a queue that is full, if that is known.
     std::optional<Time> room_in() const noexcept;
@@ -277,7 +277,6 @@ private:
     }
 
     Rules rules_;
-
     Queue queue_;
     CallList drains_;
     bool closed_ = false;
