@@ -22,10 +22,6 @@ namespace {
 
 // Budgets that are missed, for reasons that stand in benchmarks/README.md.
 const std::set<std::string> known_to_be_missed{
-    "B, 1 slot, no timeouts, square wave, 0 % noise: goodput, times natural's",
-    "B, 1 slot, no timeouts, Poisson, 30 % noise: goodput, times natural's",
-    "B, 1 slot, no timeouts, Poisson, 10 % noise and stalls: goodput, times natural's",
-    "B, 2 slots, no timeouts, Poisson, 10 % noise and stalls: goodput, times natural's",
     "B, 8 slots, no timeouts, Poisson, 10 % noise and stalls: goodput, times natural's",
     "A, 1 slot, no timeouts, closed loop of 64, 10 % noise: results, times natural's",
     "B, 8 slots, no timeouts, closed loop of 1000, 10 % noise: results, times natural's"};

@@ -194,12 +194,12 @@ public:
     // No batch is made smaller than this. `objective`: the time in which the call that is served next has to be done,
     // from its arrival. With 95 % of the throughput of batches that all can wait for, when slots take turns, and run
     // within it (85 %: 5 % less of an overload, 100 %: worst 0.85); but no more than what arrives now needs, or
-    // small batches would not save a short burst (worst 0.15).
-    std::size_t floor(Time objective, std::size_t most) const noexcept {
+    // small batches would not save a short burst (worst 0.15). `spare`: with so many times what arrives.
+    std::size_t floor(Time objective, std::size_t most, double spare = 1) const noexcept {
         const double in_turn = nanoseconds(objective) * (slots_ / (slots_ + 1));
         const double target = std::max(largest(in_turn, most), 1.0);
         const double for_throughput = needed(0.95 * target, model_.at(target), 1);
-        const double for_arrivals = needed(arrivals_.per_nanosecond(), 1, slots_);
+        const double for_arrivals = needed(spare * arrivals_.per_nanosecond(), 1, slots_);
         return std::max<std::size_t>(count(std::min({target, for_throughput, for_arrivals}), most),
                                      1);
     }

@@ -231,6 +231,7 @@ private:
     }
     std::size_t limit_by_target(Time queued_at, Time now) noexcept;
     std::size_t target_size(Time left, std::size_t most) const noexcept;
+    std::size_t least_size(std::size_t most) const noexcept;
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
     void take(Batch& batch, Call& call, Time now) noexcept;

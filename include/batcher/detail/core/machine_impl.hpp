@@ -70,7 +70,7 @@ inline void Machine::stats(Stats& to) const noexcept {
     to.run_time_per_item = std::chrono::duration<double, std::nano>(run_times.per_item());
     to.run_time_deviation = run_times.deviation();
     if (rules_.latency_target == Rules::never) return;
-    to.least_batch_size = estimate_.floor(rules_.latency_target, rules_.max_batch_size);
+    to.least_batch_size = least_size(rules_.max_batch_size);
     to.target_batch_size = target_size(rules_.latency_target, rules_.max_batch_size);
 }
 
@@ -106,11 +106,15 @@ BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(Time queued_at, Tim
 }
 
 // A batch is made as small as its first call needs to be done within the target, but not smaller than the throughput
-// needs. If that call is late in any case, the others gain most from a large one.
+// needs. If that call is late in any case, the others gain most from a large one. (A size that only keeps up with what
+// arrives would never make up for what waits, as no call is let go here: in five of 72 simulated cases 3 to 6 % of the goodput
+// of batches that take what waits were lost. With a twentieth more it is 3 % in one.)
 inline std::size_t Machine::target_size(Time left, std::size_t most) const noexcept {
     if (left < estimate_.run_time(1)) return most;
-    return std::max(estimate_.floor(rules_.latency_target, most),
-                    estimate_.largest_meeting(left, most));
+    return std::max(least_size(most), estimate_.largest_meeting(left, most));
+}
+inline std::size_t Machine::least_size(std::size_t most) const noexcept {
+    return estimate_.floor(rules_.latency_target, most, 1.05);
 }
 
 inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
