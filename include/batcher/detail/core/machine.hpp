@@ -206,7 +206,6 @@ private:
     }
 
     void start() noexcept;
-
     // The line that the next batch is formed from, if one may leave.
     Line* next_line(Time now) noexcept;
     std::optional<DispatchReason> reason(Line& line, Time now) const noexcept {
