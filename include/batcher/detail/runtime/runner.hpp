@@ -6,6 +6,7 @@
 #include <batcher/detail/core/terms.hpp>
 #include <batcher/detail/result_count.hpp>
 #include <batcher/detail/runtime/patience.hpp>
+#include <batcher/options.hpp>
 #include <batcher/result.hpp>
 #include <concepts>
 #include <cstddef>
