@@ -160,10 +160,13 @@ std::optional<Question> question_in(int argc, char** argv) {
 int main(int argc, char** argv) {
     const auto question = question_in(argc, argv);
     if (!question) {
-        fmt::print(stderr,
-                   "tune takes a trace, what a batch takes, and the latency that is good enough.\n"
-                   "usage: tune TRACE.csv FIXED PER_ITEM TARGET [SLOTS [DEVIATION]]\n"
-                   "       tune trace.csv 5ms 1.05ms 25ms 2 10\n");
+        fmt::print(
+            stderr,
+            "tune takes a trace, what a batch takes, and the latency that is good enough.\n"
+            "The trace has a line for each call: its time in seconds, since any moment; then, if "
+            "you like, its weight and its timeout in seconds.\n"
+            "usage: tune TRACE.csv FIXED PER_ITEM TARGET [SLOTS [DEVIATION]]\n"
+            "       tune trace.csv 5ms 1.05ms 25ms 2 10\n");
         return 2;
     }
     try {

@@ -69,7 +69,7 @@ private:
                              [](const Running& a, const Running& b) { return a.until < b.until; });
         const Time arrival = next_ == trace_.size() ? never : trace_[next_].at;
         const Time next = std::min({first->until, arrival, wake_at_});
-        if (next == never) return next_ != trace_.size();
+        if (next == never) return false;
         now_ = std::max(now_, next);
         if (first->until == next) {
             complete(*first);

@@ -17,9 +17,8 @@ struct Cost {
 };
 
 struct Outcome {
-    double in_time =
-        0;  // share of the calls that were done within their timeout, or else within the target
-    Time p50{};  // of the calls that got a result
+    double in_time = 0;  // share of the calls: within the target, and their timeout
+    Time p50{};          // of the calls that got a result
     Time p99{};
     double busy = 0;        // share of the time that slots ran batches
     double mean_batch = 0;  // items

@@ -59,9 +59,8 @@ struct Stats {
 
     // ---- with latency_target, now; 0: not known yet ----
 
-    std::size_t target_batch_size =
-        0;  // a batch whose first item has just come takes at most so many
-    std::size_t least_batch_size = 0;  // and none takes fewer while so many wait
+    std::size_t target_batch_size = 0;  // at most, of a batch whose first item has just come
+    std::size_t least_batch_size = 0;   // of any batch, while so many wait
 };
 
 namespace detail {

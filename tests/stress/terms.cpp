@@ -1,7 +1,7 @@
 // All that calls and items may ask for, at once and from several threads: timeouts, priorities, weights, keys, equal
-// items that share a place and join those that run, rules that throw, full queues, options that change; callers that are cancelled, that are
-// destroyed while they wait or run, and Batchers that are destroyed while others call. Every call completes exactly once,
-// with the result of its own item or with an error that it may have; every batch keeps the rules.
+// items that share a place and join those that run, rules that throw, full queues, options that change; callers that are
+// cancelled, that are destroyed while they wait or run, and Batchers that are destroyed while others call. Every call
+// completes exactly once, with the result of its own item or with an error that it may have; every batch keeps the rules.
 
 #include "support.hpp"
 

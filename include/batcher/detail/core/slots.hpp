@@ -27,16 +27,23 @@ public:
         while (count > 0) free_.push_back(--count);
     }
 
-    // From now on there are so many, alike. Batches that run keep theirs, and count. Throws std::bad_alloc, then nothing has changed.
-    // O(slots). Precondition: they are not spread.
+    // From now on there are so many, alike. Batches that run keep theirs, and count. Throws std::bad_alloc, then nothing
+    // has changed. O(slots). Precondition: they are not spread.
     void resize(std::size_t count) {
+        std::vector<bool> listed(std::max(count_, count));
         free_.reserve(count);
-        leaving_.reserve(std::max(count_, count));
+        leaving_.reserve(listed.size());
+        for (const std::size_t slot : free_) listed[slot] = true;
+        for (const std::size_t slot : leaving_) {
+            if (slot < listed.size()) listed[slot] = true;
+        }
+        std::erase_if(free_, [&](std::size_t slot) { return slot >= count; });
+        std::erase_if(leaving_, [&](std::size_t slot) { return slot < count; });
         for (std::size_t slot = count; slot < count_; ++slot) {
-            if (std::erase(free_, slot) == 0) leaving_.push_back(slot);
+            if (!listed[slot]) leaving_.push_back(slot);
         }
         for (std::size_t slot = count_; slot < count; ++slot) {
-            if (std::erase(leaving_, slot) == 0) free_.push_back(slot);
+            if (!listed[slot]) free_.push_back(slot);
         }
         count_ = count;
     }

@@ -270,7 +270,7 @@ private:
     std::mutex mutex_;
     WeightLimits weight_limits_;
     Machine machine_;
-    const Units units_;
+    const Units units_;  // of its rules, which stay: to be read without the lock
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
     std::atomic<bool> may_rest_{false};      // whether rest() has something to do
     // Completed batches whose calls are not all on their way yet; and whether a drain may wait for those, for who
