@@ -43,6 +43,7 @@ const char* const with_high = "a high priority";
 const char* const with_priority = "a priority, each another";
 const char* const with_weight = "a weight";
 const char* const with_key = "a key, one of 100";
+const char* const with_observer = "observe()";
 const char* const all_different = "deduplicate(), all items different";
 const char* const each_twice = "deduplicate(), each item twice";
 
@@ -59,12 +60,12 @@ void measure_cost(const Settings& settings, Budgets& budgets) {
                                          with_commas(callers), Rules().max_batch_size),
                              {std::to_string(callers)}, all);
     };
+    const auto median = [&](const Results& results, const char* of) {
+        return results.median("one thread, plain coroutines", of);
+    };
     const auto beyond_plain = [&](const Results& results, const char* name, double limit) {
-        const auto median = [&](const char* of) {
-            return results.median("one thread, plain coroutines", of);
-        };
         budgets.at_most(fmt::format("{}: ns an item, beyond a plain call", name),
-                        median(name) - median(plain_call), limit);
+                        median(results, name) - median(results, plain_call), limit);
     };
 
     using Own = CallersOfItems<1>;
@@ -75,6 +76,7 @@ void measure_cost(const Settings& settings, Budgets& budgets) {
         add(with_high, callers_on_one_thread<BatcherAsked<HighPriority>, Own>);
         add(with_priority, callers_on_one_thread<BatcherAsked<AnyPriority>, Own>);
         add(with_weight, callers_on_one_thread<BatcherWithRule<WeightOfOne>, Own>);
+        add(with_observer, callers_on_one_thread<BatcherWithRule<Observed>, Own>);
         add(all_different, callers_on_one_thread<BatcherWithRule<Deduplicated>, Own>);
         add(each_twice, callers_on_one_thread<BatcherWithRule<Deduplicated>, CallersOfItems<2>>);
     });
@@ -83,6 +85,10 @@ void measure_cost(const Settings& settings, Budgets& budgets) {
     beyond_plain(results, with_priority, 10);
     beyond_plain(results, with_weight, 5);
     beyond_plain(results, all_different, 60);
+    budgets.at_most("observe(): ns a batch, beyond plain calls",
+                    (median(results, with_observer) - median(results, plain_call)) *
+                        static_cast<double>(Rules().max_batch_size),
+                    150);
 
     // As many as fill a batch of each key; the plain call has the same callers here.
     const Results of_keys = measure(6'400, [](auto add) {

@@ -10,6 +10,7 @@
 
 #include <batcher/batch_function.hpp>
 #include <batcher/batch_info.hpp>
+#include <batcher/batch_report.hpp>
 #include <batcher/batcher.hpp>
 #include <batcher/call_options.hpp>
 #include <batcher/calls.hpp>

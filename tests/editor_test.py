@@ -49,6 +49,8 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     info.@number(), info.@reason(), info.@slot(), info.@weight(), info.@deadline(), info.@calls(), info.@stop_requested();
     batching::@CallInfo call{.@waited = {}, .@priority = batching::@Priority::normal};
     batching::@DispatchReason::@full, batching::DispatchReason::@timeout, batching::DispatchReason::@flushed;
+    batching::@observe([](const batching::@BatchReport& r) {
+        r.@number, r.@reason, r.@slot, r.@size, r.@weight, r.@oldest_wait, r.@run_time, r.@failed, r.@error; });
     batching::$;
     batcher.$;
     batcher.process(1).$;
@@ -72,8 +74,8 @@ void remote(batching::Batcher<int, int>& batcher) {
     batching::grpc::$;
 }
 """
-BATCHING = """asio detail grpc BatchFunction BatchInfo Batcher CallInfo CallOptions Codec DeduplicateOptions DispatchReason Distribution Encodable Error
-Operation Options Priority Result Stats Timeout deduplicate deduplicate_by errc error_category isolate_failures key_by make_error_code no_limit no_timeout
+BATCHING = """asio detail grpc BatchFunction BatchInfo BatchReport Batcher CallInfo CallOptions Codec DeduplicateOptions DispatchReason Distribution Encodable Error
+Operation Options Priority Result Stats Timeout deduplicate deduplicate_by errc error_category isolate_failures key_by make_error_code no_limit no_timeout observe
 outlives pad_to replicas schema_name weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many reconfigure stats"""

@@ -7,6 +7,7 @@
 #include <competitors/batcher.hpp>
 #include <competitors/rules.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <utility>
 
@@ -70,6 +71,15 @@ struct KeyOfHundred {
     static batching::Options options(const Rules& rules) { return options_of(rules); }
     static auto rule() {
         return batching::key_by([](int x) { return x % 100; });
+    }
+};
+struct Observed {
+    static batching::Options options(const Rules& rules) { return options_of(rules); }
+    static auto rule() {
+        return batching::observe(
+            [seen = std::uint64_t{0}](const batching::BatchReport& report) mutable {
+                seen += report.size;
+            });
     }
 };
 struct Deduplicated {

@@ -1,16 +1,17 @@
-// Rules: what a Batcher is told of its items. They come after the options, in any order.
+// Rules: what a Batcher is told of its items, and who is told of its batches. They come after the options, in any order.
 //
 //     batching::Batcher batcher{embed, {.max_batch_size = 256, .max_batch_weight = 16'384},
 //                               batching::weigh([](const Text& t) { return t.tokens.size(); }),
 //                               batching::key_by([](const Text& t) { return t.model; }),
 //                               batching::deduplicate()};
 //
-// A rule is called with a const In& by the thread that submits, several at the same time if several submit, and before
-// the item waits. If it throws, that caller alone gets the exception. Keys are compared with == and hashed with
+// A rule for items is called with a const In& by the thread that submits, several at the same time if several submit, and
+// before the item waits. If it throws, that caller alone gets the exception. Keys are compared with == and hashed with
 // std::hash, neither of which may call the Batcher. Without rules nothing is paid. In a deployment the rules of its
 // Batcher hold for the items of all clients.
 #pragma once
 
+#include <batcher/batch_report.hpp>
 #include <batcher/detail/runtime/rule_set.hpp>
 #include <type_traits>
 #include <utility>
@@ -51,6 +52,16 @@ inline auto deduplicate(DeduplicateOptions options = {}) {
 template <class F>
 auto deduplicate_by(F f, DeduplicateOptions options = {}) {
     return detail::DeduplicateBy<F>{std::move(f), options.join_running};
+}
+
+// Calls `f` with a const BatchReport& after every batch: on the thread that finished it, without a lock, when its slot is
+// free again, and before its callers resume: who has a result can rely on the report. So what `f` takes, they wait; several
+// batches may end at the same time, and then it is called by several threads. An exception out of it goes nowhere. It may
+// call the Batcher, but not wait for it. There may be several: they are called in their order. It lives as long as a batch
+// runs, which may be longer than the Batcher does on an executor.
+template <class F>
+auto observe(F f) {
+    return detail::Observe<F>{std::move(f)};
 }
 
 }  // namespace batching

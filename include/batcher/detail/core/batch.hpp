@@ -53,6 +53,7 @@ struct Batch {
     bool mixed = false;  // not all of its calls have the same completion executor
     std::atomic<bool> stop_requested{false};  // nobody waits for it any more
     Time started{};
+    Time oldest{};          // when the one of its calls that waited longest was queued
     std::size_t items = 0;  // when it was formed
     std::size_t weight = 0;
     Time deadline = Time::max();  // the earliest of its calls

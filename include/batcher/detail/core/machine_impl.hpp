@@ -90,7 +90,7 @@ inline Line* Machine::next_line(Time now) noexcept {
 
 inline void Machine::form(Batch& batch, Line& line, Time now) noexcept {
     batch.reason = reason(line, now).value_or(DispatchReason::timeout);
-    batch.started = now;
+    batch.started = batch.oldest = now;
     if (line.only_plain_calls()) {
         fill(batch, line, now);
     } else {
@@ -123,6 +123,7 @@ inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
     bool mixed = false;
     const Call& first = line.lane(Priority::normal).front();
     const CompletionExecutor* const executor = first.resumes_on;
+    batch.oldest = first.queued_at;
     line.take(limit(first.queued_at, now), batch.calls, [&](Call& call) {
         waited.note(call.queued_at);
         mixed |= call.resumes_on != executor;

@@ -230,6 +230,7 @@ inline void Machine::take(Batch& batch, Call& call, Time now) noexcept {
     if (!batch.calls.empty()) batch.mixed |= batch.calls.front().resumes_on != call.resumes_on;
     batch.calls.push_back(call);
     add(call);
+    batch.oldest = std::min(batch.oldest, call.queued_at);
     recorder_.waited(now - call.queued_at, class_of(call));
     if (Place* const place = place_of(call)) {
         place->leader = nullptr;

@@ -50,6 +50,8 @@ public:
           runner_(std::move(runner)),
           timer_(std::move(timer)),
           appraiser_(std::move(appraiser)),
+          has_rules_(appraiser_ != nullptr && appraiser_->appraises()),
+          observed_(appraiser_ != nullptr && appraiser_->observes()),
           weight_limits_{options.max_batch_weight, options.max_queue_weight},
           machine_(rules_of(options), *runner_),
           units_(machine_.rules().units) {
@@ -98,7 +100,7 @@ public:
     void submit_with_terms(ItemCall& newest, std::size_t count, Accept accept);
 
     // Whether items have rules, so that all calls have terms.
-    bool has_rules() const noexcept { return appraiser_ != nullptr; }
+    bool has_rules() const noexcept { return has_rules_; }
     // Gives a call terms: what it asks for, and what the rules say of its item. Null, or what a rule threw: then it
     // is to be refused. `deadline` is where that may stand.
     std::exception_ptr appraise(ItemCall& call, const CallOptions& options,
@@ -244,6 +246,7 @@ private:
     void post_starts(Actions& actions);
     bool load(Batch& batch) noexcept;
     void sent() noexcept;
+    void report(const Batch& batch, std::size_t failed, Time now) noexcept;
     void send_groups(Batch& batch, const Group* but = nullptr);
     void send_group(Batch& batch, Group& group);
     CompletionExecutor* look_up(const CompletionExecutor::PlainExecutor& executor);
@@ -258,6 +261,8 @@ private:
     const std::unique_ptr<Runner> runner_;
     const std::unique_ptr<Timer> timer_;
     const std::unique_ptr<Appraiser> appraiser_;
+    const bool has_rules_;
+    const bool observed_;
     std::shared_ptr<CompletionExecutor> own_;
 
     inline static constinit thread_local unsigned nested_runs = 0;  // of run(), on this thread

@@ -161,7 +161,8 @@ inline void Engine::complete(Batch& batch, Where where) {
     Lock locked = lock();
     const Time now = timer_->now();
     machine_.returned(batch);
-    machine_.completed(batch, runner_->failed(batch), now);
+    const std::size_t failed = runner_->failed(batch);
+    machine_.completed(batch, failed, now);
     Grouping::group(batch);
     Group* const here = where == Where::on_executor ? Grouping::of_own_executor(batch) : nullptr;
     batch.users.fetch_add(batch.group_count - (here != nullptr ? 1 : 0), std::memory_order_relaxed);
@@ -169,9 +170,17 @@ inline void Engine::complete(Batch& batch, Where where) {
     Actions actions = pump(now);
     locked.unlock();
     carry_out(actions);
+    if (observed_) report(batch, failed, now);
     send_groups(batch, here);
     sent();
     here != nullptr ? hand_back(batch, *here) : release(batch);
+}
+
+// Nobody else changes a batch between its completion and the hand-back of its calls.
+BATCHER_NOINLINE inline void Engine::report(const Batch& batch, std::size_t failed,
+                                            Time now) noexcept {
+    appraiser_->observe({batch.number, batch.reason, batch.slot, batch.items, batch.weight,
+                         batch.started - batch.oldest, now - batch.started, failed, batch.error});
 }
 
 // Sends the groups of a completed batch to their executors, but for one.

@@ -85,7 +85,7 @@ inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& op
         deadline->at = Rules::after(call.queued_at, timeout);
         deadline->call = &call;
     }
-    if (appraiser_ == nullptr) return nullptr;
+    if (!has_rules()) return nullptr;
     try {
         appraiser_->appraise(call, weight_limits_);
         return nullptr;

@@ -36,6 +36,10 @@ struct DeduplicateBy {
     F function;
     bool join_running;
 };
+template <class F>
+struct Observe {
+    F function;
+};
 struct Itself {
     template <class In>
     In operator()(const In& item) const {
@@ -51,6 +55,8 @@ template <class F>
 inline constexpr bool is_rule<KeyBy<F>> = true;
 template <class F>
 inline constexpr bool is_rule<DeduplicateBy<F>> = true;
+template <class F>
+inline constexpr bool is_rule<Observe<F>> = true;
 template <class R>
 concept ItemRule = is_rule<R>;
 
@@ -90,7 +96,8 @@ template <class In, class NoRule>
 class BoundRule {
     static_assert(sizeof(NoRule) == 0,
                   "after the options come rules, and nothing else: batching::weigh(f), "
-                  "batching::key_by(f), batching::deduplicate() or batching::deduplicate_by(f)");
+                  "batching::key_by(f), batching::deduplicate(), batching::deduplicate_by(f) or "
+                  "batching::observe(f)");
 
 public:
     static constexpr int order = -1;
@@ -199,6 +206,28 @@ private:
     std::unique_ptr<InternTable<Key, Place>> places_ = std::make_unique<InternTable<Key, Place>>();
 };
 
+// Asked of no item: it is told of batches.
+template <class In, class F>
+class BoundRule<In, Observe<F>> {
+    static_assert(std::invocable<F&, const BatchReport&>,
+                  "observe(f) calls f with a const batching::BatchReport&");
+
+public:
+    static constexpr int order = 3;
+    explicit BoundRule(Observe<F> rule) : rule_(std::move(rule)) {}
+
+    void add_to(Rules&, const Options&) const noexcept {}
+    void observe(const BatchReport& report) noexcept {
+        try {
+            std::invoke(rule_.function, report);
+        } catch (...) {  // it is nobody's: the batch has its results
+        }
+    }
+
+private:
+    Observe<F> rule_;
+};
+
 template <class In, class... R>
 class RuleSet final : public Appraiser {
     static constexpr std::size_t of_order(int order) {
@@ -211,30 +240,38 @@ class RuleSet final : public Appraiser {
 public:
     explicit RuleSet(R... rules) : rules_(BoundRule<In, R>(std::move(rules))...) {}
 
+    bool appraises() const noexcept override { return of_order(3) != sizeof...(R); }
+    bool observes() const noexcept override { return of_order(3) != 0; }
+
     void add_to(Rules& rules, const Options& options) const noexcept override {
         std::apply([&](const auto&... bound) { (bound.add_to(rules, options), ...); }, rules_);
     }
 
     void appraise(ItemCall& call, const WeightLimits& limits) override {
         const In& item = static_cast<Item<In>&>(call).input;
-        ask<0>(call, item, limits);
-        ask<1>(call, item, limits);
+        const auto appraise = [&](auto& rule) { rule.appraise(call, item, limits); };
+        each_of<0>(appraise);
+        each_of<1>(appraise);
         try {
-            ask<2>(call, item, limits);
+            each_of<2>(appraise);
         } catch (...) {
             if (call.group != nullptr) std::exchange(call.group, nullptr)->release();
             throw;
         }
     }
 
+    void observe(const BatchReport& report) noexcept override {
+        each_of<3>([&](auto& rule) { rule.observe(report); });
+    }
+
 private:
-    template <int order>
-    void ask(ItemCall& call, const In& item, const WeightLimits& limits) {
+    template <int order, class Visit>
+    void each_of(Visit visit) {
         std::apply(
             [&](auto&... bound) {
                 const auto one = [&](auto& rule) {
                     if constexpr (std::remove_reference_t<decltype(rule)>::order == order) {
-                        rule.appraise(call, item, limits);
+                        visit(rule);
                     }
                 };
                 (one(bound), ...);
