@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <batcher/distribution.hpp>
+#include <batcher/options.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +29,7 @@ struct Stats {
     std::uint64_t completed = 0;  // the caller gets its value
     std::uint64_t failed = 0;  // the caller gets an exception, from the batch function or a Result
     std::uint64_t rejected = 0;      // not accepted: overloaded, closed or too heavy; or displaced
+    std::uint64_t overloaded = 0;    // of those rejected: with errc::overloaded
     std::uint64_t cancelled = 0;     // cancelled, or the caller destroyed, while waiting or running
     std::uint64_t expired = 0;       // the deadline passed, or could not be met
     std::uint64_t deduplicated = 0;  // of those submitted: shared the place of an equal item
@@ -37,6 +39,14 @@ struct Stats {
     std::uint64_t batches_full = 0;     // max_batch_size items waited
     std::uint64_t batches_timeout = 0;  // the oldest item had waited batch_timeout
     std::uint64_t batches_flushed = 0;  // flush(), close() or drain() was called
+
+    // ---- and by what made them smaller, where calls have weights, keys or deadlines ----
+
+    std::uint64_t batches_cut_by_weight =
+        0;  // the next item would have been beyond max_batch_weight
+    std::uint64_t batches_cut_by_key =
+        0;  // items of other keys waited, which could not go with them
+    std::uint64_t batches_cut_by_deadline = 0;  // more items would have made one of them late
 
     // ---- items, now ----
 
@@ -56,6 +66,10 @@ struct Stats {
     std::chrono::duration<double, std::nano> fixed_run_time{};
     std::chrono::duration<double, std::nano> run_time_per_item{};  // what each item adds
     double run_time_deviation = 0;  // the standard deviation from that, as a share of it
+
+    // ---- the options in force, which reconfigure() changes ----
+
+    Options options;
 
     // ---- with latency_target, now; 0: not known yet ----
 

@@ -74,6 +74,106 @@ TEST_CASE("stats see what runs and how long it took") {
     CHECK(batcher.stats().run_time.quantile(1) == 7ms);
 }
 
+TEST_CASE("of the calls that are refused stats tell those apart that came too many") {
+    aio::io_context context;
+    Batches batches;
+    batching::Batcher<int, int, ManualClock> batcher{
+        context,
+        batches.doubling(),
+        {.max_batch_size = 8, .batch_timeout = 1s, .max_queue_size = 1, .max_batch_weight = 10},
+        batching::weigh([](int item) { return static_cast<std::size_t>(item); })};
+    std::deque<Reply<int>> replies;
+    const auto ask = [&](int item, const batching::CallOptions& options = {}) {
+        batcher.async_process(item, options, into(replies.emplace_back()));
+    };
+    ask(1);
+    ask(1);                                          // the queue is full
+    ask(11);                                         // heavier than a batch
+    ask(1, {.priority = batching::Priority::high});  // displaces the first
+    batcher.close();
+    ask(1);
+    settle(context);
+    const batching::Stats stats = batcher.stats();
+    CHECK(stats.rejected == 4);
+    CHECK(stats.overloaded == 2);
+    CHECK(stats.submitted == 1);
+    CHECK(stats.completed == 1);
+}
+
+TEST_CASE("stats say what made batches smaller than they may be: weights") {
+    aio::io_context context;
+    Batches batches;
+    batching::Batcher<int, int, ManualClock> batcher{
+        context,
+        batches.doubling(),
+        {.max_batch_size = 3, .batch_timeout = 0ms, .max_batch_weight = 10},
+        batching::weigh([](int item) { return static_cast<std::size_t>(item); })};
+    const auto ask_all = [&](std::vector<int> items) {
+        batcher.async_process_many(std::move(items), [](const std::exception_ptr&, const auto&) {});
+        settle(context);
+    };
+    ask_all({1, 2, 3});  // full by number
+    ask_all({1, 2});     // no more came
+    CHECK(batcher.stats().batches_cut_by_weight == 0);
+    ask_all({6, 6});  // the second does not go with the first
+    CHECK(batcher.stats().batches_cut_by_weight == 1);
+    ask_all({4, 6});  // as heavy as may be
+    CHECK(batcher.stats().batches_cut_by_weight == 2);
+    CHECK(batches.seen == std::vector<std::vector<int>>{{1, 2, 3}, {1, 2}, {6}, {6}, {4, 6}});
+}
+
+TEST_CASE("stats say what made batches smaller than they may be: keys") {
+    aio::io_context context;
+    Batches batches;
+    batching::Batcher<int, int, ManualClock> batcher{
+        context,
+        batches.doubling(),
+        {.max_batch_size = 2, .batch_timeout = 0ms},
+        batching::key_by([](int item) { return item % 10; })};
+    const auto ask_all = [&](std::vector<int> items) {
+        batcher.async_process_many(std::move(items), [](const std::exception_ptr&, const auto&) {});
+        settle(context);
+    };
+    ask_all({1, 11, 2, 12});  // both full
+    CHECK(batcher.stats().batches_cut_by_key == 0);
+    ask_all({1, 2});
+    CHECK(batcher.stats().batches_cut_by_key == 1);  // the second has left nothing
+    CHECK(batches.seen == std::vector<std::vector<int>>{{1, 11}, {2, 12}, {1}, {2}});
+}
+
+TEST_CASE("stats say what made batches smaller than they may be: deadlines") {
+    aio::io_context context;
+    std::vector<std::size_t> sizes;
+    batching::Batcher<int, int, ManualClock> batcher{context,
+                                                     [&](const std::vector<int>& items) {
+                                                         sizes.push_back(items.size());
+                                                         ManualClock::advance(items.size() * 1ms);
+                                                         return items;
+                                                     },
+                                                     {.max_batch_size = 32, .batch_timeout = 0ms}};
+    const auto ask = [&](std::size_t count, const batching::CallOptions& options) {
+        batcher.async_process_each(std::vector<int>(count), options,
+                                   [](const std::exception_ptr&, const auto&) {});
+        settle(context);
+    };
+    for (std::size_t i = 0; i < 20; ++i) ask(1 + i % 2, {.timeout = 1s});
+    CHECK(batcher.stats().batches_cut_by_deadline == 0);
+    ask(32, {.timeout = 25ms});
+    CHECK(batcher.stats().batches_cut_by_deadline >= 1);
+    CHECK(sizes[20] < 32);
+}
+
+TEST_CASE("stats say which options are in force") {
+    batching::Batcher batcher{[](std::vector<int> items) { return items; }, {.max_batch_size = 7}};
+    CHECK(batcher.stats().options.max_batch_size == 7);
+    batcher.reconfigure({.max_batch_size = 9, .batch_timeout = 3ms});
+    CHECK(batcher.stats().options.max_batch_size == 9);
+    CHECK(batcher.stats().options.batch_timeout == 3ms);
+    batching::Batcher of_three{batching::replicas(
+        3, [](std::size_t) { return [](std::vector<int> items) { return items; }; })};
+    CHECK(of_three.stats().options.max_concurrent_batches == 3);
+}
+
 TEST_CASE("a snapshot is small, whatever it holds: stacks of 64 KB are common") {
     CHECK(sizeof(batching::Stats) <= 1'024);
 }

@@ -179,14 +179,12 @@ public:
     Actions take_actions() noexcept { return outbox_.take(); }
 
     // The same until decide() has been called again: as Outlook::notify_after.
-    std::size_t notify_after_meanwhile() const noexcept {
-        return closed_ || rules_.limited() ? 1 : 0;
-    }
+    std::size_t notify_after_meanwhile() const noexcept { return closed_ || rules_.limited(); }
 
     // Nothing waits or runs.
     bool idle() const noexcept { return queue_.empty() && slots_.all_free(); }
 
-    // (Copied into what there is, so that nothing is allocated.)
+    // All but the options. (Copied into what there is, so that nothing is allocated.)
     void stats(Stats& to) const noexcept;
 
 private:
@@ -233,6 +231,7 @@ private:
     std::size_t least_size(std::size_t most) const noexcept;
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
+    void note_cut(const Batch&, const Line&, std::size_t allowed, std::size_t most) noexcept;
     void take(Batch& batch, Call& call, Time now) noexcept;
 
     // ---- calls with terms -------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ namespace batching::detail {
 inline Admission Machine::admit(std::size_t count, Accept accept) noexcept {
     const std::size_t below = queue_.below(Priority::normal).calls;
     Admission admission = rules_.admit(queue_.size() - below, closed_, count, accept);
-    recorder_.rejected(count - admission.accepted);
+    const std::size_t refused = count - admission.accepted;
+    closed_ ? recorder_.rejected(refused) : recorder_.overloaded(refused);
     if (admission.accepted != 0) make_room(admission.accepted, 0);
     admission.waiting = queue_.size() + admission.accepted;
     return admission;
@@ -19,11 +20,14 @@ inline Admission Machine::admit(std::size_t count, Accept accept) noexcept {
 
 inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t count,
                                          std::size_t weight, Time now) noexcept {
-    const auto refuse = [&](std::exception_ptr error) {
+    if (closed_) {
         recorder_.rejected(count);
+        return closed_error();
+    }
+    const auto refuse = [&](std::exception_ptr error) {
+        recorder_.overloaded(count);
         return error;
     };
-    if (closed_) return refuse(closed_error());
     if (count == 1 && joins(first)) return nullptr;
     const Queue::Class below = queue_.below(first.priority);
     const auto fits = [](std::size_t waiting, std::size_t leaves, std::size_t comes,

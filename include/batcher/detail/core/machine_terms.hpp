@@ -200,7 +200,10 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
             if (deadline - now < ample) {
                 const std::size_t meets =
                     std::max(worth, estimate_.largest_meeting(deadline - now, most));
-                if (batch.items >= meets) break;
+                if (batch.items >= meets) {
+                    allowed = batch.items;
+                    break;
+                }
                 allowed = std::min(allowed, meets);
             }
         }
@@ -209,6 +212,7 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
         take(batch, *call, now);
     }
     if (!rules_.weighs) batch.weight = batch.items;
+    note_cut(batch, line, allowed, most);
     if (batch.line == nullptr) return;
     if (batch.items != 0) {
         ++line.running;
@@ -216,6 +220,20 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     }
     changed(&line);
     if (batch.items == 0) line.release();
+}
+
+// Why it has not as many items as it may, `most`, or its deadlines allow.
+inline void Machine::note_cut(const Batch& batch, const Line& line, std::size_t allowed,
+                              std::size_t most) noexcept {
+    const bool full = batch.items == rules_.max_batch_size;
+    const bool heavy = batch.weight == rules_.max_batch_weight && !full;
+    if (allowed < most && batch.items == allowed) {
+        recorder_.cut_by_deadline();
+    } else if (rules_.weighed() && (heavy || (batch.items < allowed && !line.empty()))) {
+        recorder_.cut_by_weight();
+    } else if (batch.line != nullptr && line.empty() && !queue_.empty() && !full) {
+        recorder_.cut_by_key();
+    }
 }
 
 inline void Machine::take(Batch& batch, Call& call, Time now) noexcept {

@@ -17,12 +17,16 @@ public:
 
     void accepted(std::size_t calls) noexcept { stats_.submitted += calls; }
     void rejected(std::size_t calls) noexcept { stats_.rejected += calls; }
+    void overloaded(std::size_t calls) noexcept {
+        stats_.overloaded += calls;
+        rejected(calls);
+    }
     void cancelled(std::size_t calls = 1) noexcept { stats_.cancelled += calls; }
     void expired() noexcept { ++stats_.expired; }
     // One that had been accepted, and is not any more.
     void displaced() noexcept {
         --stats_.submitted;
-        ++stats_.rejected;
+        overloaded(1);
     }
     void deduplicated() noexcept { ++stats_.deduplicated; }
     void joined_running() noexcept { ++stats_.running; }
@@ -44,6 +48,9 @@ public:
         if (weighs_) stats_.batch_weight.record(batch.weight);
         stats_.running += batch.size;
     }
+    void cut_by_weight() noexcept { ++stats_.batches_cut_by_weight; }
+    void cut_by_key() noexcept { ++stats_.batches_cut_by_key; }
+    void cut_by_deadline() noexcept { ++stats_.batches_cut_by_deadline; }
     void left_running(std::size_t calls = 1) noexcept { stats_.running -= calls; }
     void waited(Time time, std::size_t calls) noexcept { stats_.wait_time.record(time, calls); }
     // Of one call, of its class.

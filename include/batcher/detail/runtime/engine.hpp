@@ -52,6 +52,7 @@ public:
           appraiser_(std::move(appraiser)),
           has_rules_(appraiser_ != nullptr && appraiser_->appraises()),
           observed_(appraiser_ != nullptr && appraiser_->observes()),
+          options_(options),
           weight_limits_{options.max_batch_weight, options.max_queue_weight},
           machine_(rules_of(options), *runner_),
           units_(machine_.rules().units) {
@@ -185,7 +186,10 @@ public:
     }
     Stats stats() {
         Stats stats;
-        change([&] { machine_.stats(stats); });
+        change([&] {
+            machine_.stats(stats);
+            stats.options = options_;
+        });
         return stats;
     }
     bool idle() noexcept {
@@ -273,6 +277,7 @@ private:
     Intake& intake() noexcept { return has_rules() ? intake_with_rules_ : plain_intake_; }
     std::atomic<bool> with_terms_{false};  // some calls have had terms
     std::mutex mutex_;
+    Options options_;  // in force
     WeightLimits weight_limits_;
     Machine machine_;
     const Units units_;  // of its rules, which stay: to be read without the lock

@@ -105,6 +105,7 @@ inline void Engine::reconfigure_machine(const Options& options) {
                         before.max_concurrent_batches, options.max_concurrent_batches));
     }
     machine_.reconfigure(rules_of(options));
+    options_ = options;
     weight_limits_.of_batch.store(options.max_batch_weight, std::memory_order_relaxed);
     weight_limits_.of_queue.store(options.max_queue_weight, std::memory_order_relaxed);
 }
