@@ -78,6 +78,27 @@ public:
         return from_integer(largest_);
     }
 
+    // What was recorded since an earlier copy of this one: counts are exact, and so is the mean but for rounding; the
+    // smallest and the largest value are known as exactly as others, and not at all from what came before. Complexity: as
+    // quantile(). Throws std::bad_alloc.
+    Distribution since(const Distribution& earlier) const {
+        Distribution difference;
+        for (std::size_t i = 0; i < buckets_.size(); ++i) {
+            const std::uint64_t before = std::min(earlier.buckets_[i], buckets_[i]);
+            const std::uint64_t times = buckets_[i] - before;
+            if (times == 0) continue;
+            difference.buckets_[i] = times;
+            difference.count_ += times;
+            difference.smallest_ = std::min(difference.smallest_, smallest_in(i));
+            difference.largest_ = largest_in(i);
+        }
+        if (difference.count_ == 0) return difference;
+        difference.smallest_ = std::max(difference.smallest_, smallest_);
+        difference.largest_ = std::min(difference.largest_, largest_);
+        difference.sum_ = std::max(0.0, sum_ - earlier.sum_);
+        return difference;
+    }
+
 private:
     // Each power of two is cut into 32 buckets; the values below 64 have one of their own.
     static constexpr unsigned sub_bits = 5;
@@ -98,6 +119,10 @@ private:
         const auto shift = static_cast<unsigned>(bucket / sub_buckets - 1);
         const std::uint64_t head = bucket - shift * sub_buckets;
         return ((head + 1) << shift) - 1;
+    }
+
+    static std::uint64_t smallest_in(std::size_t bucket) noexcept {
+        return bucket == 0 ? 0 : largest_in(bucket - 1) + 1;
     }
 
     static std::uint64_t to_integer(T value) noexcept {

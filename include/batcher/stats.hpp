@@ -75,6 +75,29 @@ struct Stats {
 
     std::size_t target_batch_size = 0;  // at most, of a batch whose first item has just come
     std::size_t least_batch_size = 0;   // of any batch, while so many wait
+
+    // What has happened since an earlier snapshot of the same Batcher: its counts and distributions are subtracted. What
+    // is said of now stays. For rates, and for a diagnosis of the last minute. Throws std::bad_alloc.
+    //
+    //     const batching::Stats last_minute = batcher.stats().since(a_minute_ago);
+    Stats since(const Stats& earlier) const {
+        Stats difference = *this;
+        for (const auto count :
+             {&Stats::submitted, &Stats::completed, &Stats::failed, &Stats::rejected,
+              &Stats::overloaded, &Stats::cancelled, &Stats::expired, &Stats::deduplicated,
+              &Stats::batches_full, &Stats::batches_timeout, &Stats::batches_flushed,
+              &Stats::batches_cut_by_weight, &Stats::batches_cut_by_key,
+              &Stats::batches_cut_by_deadline}) {
+            difference.*count -= std::min(earlier.*count, this->*count);
+        }
+        difference.batch_size = batch_size.since(earlier.batch_size);
+        difference.batch_weight = batch_weight.since(earlier.batch_weight);
+        for (const auto times : {&Stats::wait_time, &Stats::wait_time_high, &Stats::wait_time_low,
+                                 &Stats::run_time}) {
+            difference.*times = (this->*times).since(earlier.*times);
+        }
+        return difference;
+    }
 };
 
 namespace detail {

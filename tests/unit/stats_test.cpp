@@ -212,6 +212,39 @@ TEST_CASE(
     CHECK(d.quantile(0) == 0ns);
 }
 
+TEST_CASE("two snapshots tell what has happened between them") {
+    aio::io_context context;
+    Batches batches;
+    batching::Batcher<int, int, ManualClock> batcher{
+        context, batches.doubling(), {.max_batch_size = 4, .batch_timeout = 10ms}};
+    std::deque<Reply<int>> replies;
+    const auto ask = [&](int items, std::chrono::milliseconds then) {
+        for (int i = 0; i < items; ++i) call(batcher, i, replies.emplace_back());
+        settle(context);
+        ManualClock::advance(then);
+        settle(context);
+    };
+    ask(1, 10ms);
+    const batching::Stats before = batcher.stats();
+    ask(4, 1ms);
+    ask(3, 9ms);
+    const batching::Stats since = batcher.stats().since(before);
+    CHECK(since.submitted == 7);
+    CHECK(since.completed == 4);
+    CHECK(since.waiting == 3);  // now
+    CHECK(since.batches_timeout == 0);
+    CHECK(since.batches_full == 1);
+    CHECK(since.batch_size.count() == 1);
+    CHECK(since.batch_size.quantile(0) == 4);
+    CHECK(since.batch_size.quantile(1) == 4);
+    CHECK(since.wait_time.count() == 4);
+    CHECK(since.wait_time.quantile(1) == 0ms);
+    const batching::Stats nothing = batcher.stats().since(batcher.stats());
+    CHECK(nothing.submitted == 0);
+    CHECK(nothing.batch_size.count() == 0);
+    CHECK(nothing.batch_size.quantile(1) == 0);
+}
+
 TEST_CASE("stats print as a short table") {
     batching::Batcher batcher{[](std::vector<int> items) { return items; }};
     batcher.process(1).get();
