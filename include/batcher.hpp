@@ -14,6 +14,7 @@
 #include <batcher/batcher.hpp>
 #include <batcher/call_options.hpp>
 #include <batcher/calls.hpp>
+#include <batcher/diagnosis.hpp>
 #include <batcher/dispatch_reason.hpp>
 #include <batcher/distribution.hpp>
 #include <batcher/error.hpp>

@@ -37,7 +37,7 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batching::@Stats s = batcher.@stats();
     s.@submitted, s.@completed, s.@failed, s.@rejected, s.@cancelled, s.@expired, s.@deduplicated, s.@waiting, s.@running;
     s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@wait_time_high, s.@wait_time_low, s.@run_time;
-    s.@batch_weight, s.@fixed_run_time, s.@run_time_per_item, s.@run_time_deviation, s.@target_batch_size, s.@least_batch_size;
+    s.@batch_weight, s.@overloaded, s.@batches_cut_by_weight, s.@batches_cut_by_key, s.@batches_cut_by_deadline, s.@options, s.@since(s), batching::@diagnosis(s), s.@fixed_run_time, s.@run_time_per_item, s.@run_time_deviation, s.@target_batch_size, s.@least_batch_size;
     batching::@Distribution sizes = s.@batch_size;
     sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count();
     batching::@Result<int> result = 1;
@@ -75,7 +75,7 @@ void remote(batching::Batcher<int, int>& batcher) {
 }
 """
 BATCHING = """asio detail grpc BatchFunction BatchInfo BatchReport Batcher CallInfo CallOptions Codec DeduplicateOptions DispatchReason Distribution Encodable Error
-Operation Options Priority Result Stats Timeout deduplicate deduplicate_by errc error_category isolate_failures key_by make_error_code no_limit no_timeout observe
+Operation Options Priority Result Stats Timeout deduplicate deduplicate_by diagnosis errc error_category isolate_failures key_by make_error_code no_limit no_timeout observe
 outlives pad_to replicas schema_name weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many reconfigure stats"""

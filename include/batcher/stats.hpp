@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <batcher/diagnosis.hpp>
 #include <batcher/distribution.hpp>
 #include <batcher/options.hpp>
 #include <chrono>
@@ -21,7 +22,7 @@ namespace batching {
 
 // What a Batcher has done so far and what it is doing now: items, batches and times.
 //
-//     fmt::print("{}\n", batcher.stats());   // a short table
+//     fmt::print("{}\n", batcher.stats());   // a short table, and what limits the batches (diagnosis.hpp)
 struct Stats {
     // ---- items, since the Batcher was made ----
 
@@ -92,8 +93,8 @@ struct Stats {
         }
         difference.batch_size = batch_size.since(earlier.batch_size);
         difference.batch_weight = batch_weight.since(earlier.batch_weight);
-        for (const auto times : {&Stats::wait_time, &Stats::wait_time_high, &Stats::wait_time_low,
-                                 &Stats::run_time}) {
+        for (const auto times :
+             {&Stats::wait_time, &Stats::wait_time_high, &Stats::wait_time_low, &Stats::run_time}) {
             difference.*times = (this->*times).since(earlier.*times);
         }
         return difference;
@@ -121,12 +122,14 @@ std::string table_of(const S& s) {
                          s.batch_size.quantile(0.5), s.batch_size.quantile(0.99),
                          s.batch_size.quantile(1));
     table += times("wait, us", s.wait_time) + times("run, us", s.run_time);
-    if (s.target_batch_size == 0) return table;
-    return table + fmt::format(
-                       "\nlearnt   a batch takes {:.1f} us and {:.3f} us an item, +- {:.0f} %; {} "
-                       "to {} items are best",
-                       s.fixed_run_time.count() / 1e3, s.run_time_per_item.count() / 1e3,
-                       100 * s.run_time_deviation, s.least_batch_size, s.target_batch_size);
+    if (s.target_batch_size != 0) {
+        table += fmt::format(
+            "\nlearnt   a batch takes {:.1f} us and {:.3f} us an item, +- {:.0f} %; {} to {} items "
+            "are best",
+            s.fixed_run_time.count() / 1e3, s.run_time_per_item.count() / 1e3,
+            100 * s.run_time_deviation, s.least_batch_size, s.target_batch_size);
+    }
+    return table + "\n" + diagnosis(s);
 }
 
 }  // namespace detail

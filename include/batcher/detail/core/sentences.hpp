@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <batcher/detail/core/call.hpp>
+#include <batcher/detail/in_words.hpp>
 #include <batcher/error.hpp>
 #include <chrono>
 #include <cstddef>
@@ -14,15 +15,6 @@
 #include <utility>
 
 namespace batching::detail {
-
-// The longest of the units that leaves two digits: "35 ms".
-inline std::string in_words(Time time) {
-    const auto ns = time.count();
-    if (ns < 10'000) return fmt::format("{} ns", ns);
-    if (ns < 10'000'000) return fmt::format("{} us", ns / 1'000);
-    if (ns < 10'000'000'000) return fmt::format("{} ms", ns / 1'000'000);
-    return fmt::format("{} s", ns / 1'000'000'000);
-}
 
 template <class Sentence>
 std::exception_ptr an_error(errc code, std::optional<Time> retry_after,
