@@ -14,6 +14,7 @@ import time
 # Before each name that is hovered stands an @, and a $ where suggestions are asked for.
 CORE = """
 #include <batcher.hpp>
+#include <batcher/prometheus.hpp>
 std::vector<int> f(std::vector<int>);
 void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& context, batching::@Error& error) {
     batching::Batcher other{f, batching::@Options{.@max_batch_size = 1, .@batch_timeout = batching::@no_timeout,
@@ -39,7 +40,9 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@wait_time_high, s.@wait_time_low, s.@run_time;
     s.@batch_weight, s.@overloaded, s.@batches_cut_by_weight, s.@batches_cut_by_key, s.@batches_cut_by_deadline, s.@options, s.@since(s), batching::@diagnosis(s), s.@fixed_run_time, s.@run_time_per_item, s.@run_time_deviation, s.@target_batch_size, s.@least_batch_size;
     batching::@Distribution sizes = s.@batch_size;
-    sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count();
+    sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count(), sizes.@count_up_to(1);
+    batching::@to_prometheus(s, "name"), batching::to_prometheus({batching::@NamedStats{.@name = "name", .@stats = s}});
+    batching::@prometheus_content_type.size();
     batching::@Result<int> result = 1;
     result.@value(), result.@error(), result.@has_value();
     batching::@errc::@overloaded, batching::errc::@closed, batching::errc::@deadlock, batching::errc::@too_heavy;
@@ -74,9 +77,10 @@ void remote(batching::Batcher<int, int>& batcher) {
     batching::grpc::$;
 }
 """
-BATCHING = """asio detail grpc BatchFunction BatchInfo BatchReport Batcher CallInfo CallOptions Codec DeduplicateOptions DispatchReason Distribution Encodable Error
-Operation Options Priority Result Stats Timeout deduplicate deduplicate_by diagnosis errc error_category isolate_failures key_by make_error_code no_limit no_timeout observe
-outlives pad_to replicas schema_name weigh"""
+BATCHING = """asio detail grpc BatchFunction BatchInfo BatchReport Batcher CallInfo CallOptions Codec DeduplicateOptions DispatchReason
+Distribution Encodable Error NamedStats Operation Options Priority Result Stats Timeout deduplicate deduplicate_by diagnosis errc
+error_category isolate_failures key_by make_error_code no_limit no_timeout observe outlives pad_to prometheus_content_type
+replicas schema_name to_prometheus weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many reconfigure stats"""
 GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"

@@ -2,7 +2,7 @@
 //
 // T is std::size_t (batch sizes) or a std::chrono duration (times). Values up to 64 (items or
 // nanoseconds) are exact; above, a quantile is up to 1/32 too high, never below the smallest nor above
-// the largest value seen. The mean is exact.
+// the largest value seen. The mean is exact, and so is how many values are at most a power of two.
 // Method: log-linear buckets, as in HdrHistogram (Gil Tene, hdrhistogram.org). record() is O(1).
 #pragma once
 
@@ -18,6 +18,19 @@
 
 namespace batching {
 
+namespace detail {
+
+template <class T>
+struct SumOf {
+    using type = double;
+};
+template <class Rep, class Period>
+struct SumOf<std::chrono::duration<Rep, Period>> {
+    using type = std::chrono::duration<double, Period>;
+};
+
+}  // namespace detail
+
 // How often which values were seen, batch sizes or times.
 //
 //     fmt::print("p99 of the wait: {}\n", batcher.stats().wait_time.quantile(0.99));
@@ -27,6 +40,7 @@ class Distribution {
 
 public:
     using mean_type = std::conditional_t<is_time, T, double>;
+    using sum_type = typename detail::SumOf<T>::type;
 
     // Throws std::bad_alloc, and so does a copy. One that was moved from may only be destroyed or assigned to.
     Distribution() = default;
@@ -44,14 +58,9 @@ public:
     // How many values were seen.
     std::uint64_t count() const noexcept { return count_; }
 
-    // The sum of all values, 0 when nothing was recorded: what a monitoring system takes rates of.
-    mean_type sum() const noexcept {
-        if constexpr (is_time) {
-            return T(static_cast<typename T::rep>(sum_));
-        } else {
-            return sum_;
-        }
-    }
+    // The sum of all values, 0 when nothing was recorded: what a monitoring system takes rates of. A double, since the waits
+    // of all items add up to centuries.
+    sum_type sum() const noexcept { return sum_type(sum_); }
 
     // The mean of all values, 0 when nothing was recorded.
     mean_type mean() const noexcept {
@@ -99,26 +108,40 @@ public:
         return difference;
     }
 
+    // How many of the values are at most `value`. Exact for every n * 2^k with n <= 64, so up to 64 and for powers of
+    // two; otherwise those of the last 1/32 below `value` may be missing. Beyond 71 minutes, or 4.3e12 items, a value
+    // counts as larger than any. What it returns for one `value` never falls: a Prometheus histogram can be made of it.
+    // Complexity: the number of buckets, about 1,000.
+    std::uint64_t count_up_to(T value) const noexcept {
+        const std::uint64_t v = to_integer(value);
+        const std::size_t own = bucket_of(v);
+        const std::size_t end = largest_in(own) == v ? own + 1 : own;
+        std::uint64_t count = 0;
+        for (std::size_t i = 0; i < end; ++i) count += buckets_[i];
+        return count;
+    }
+
 private:
-    // Each power of two is cut into 32 buckets; the values below 64 have one of their own.
+    // The values up to 64 have a bucket of their own; above, what lies between two powers of two, the larger included, is
+    // cut into 32 buckets. So a batch of 256 is in the bucket that ends with 256, not in one that begins with it.
     static constexpr unsigned sub_bits = 5;
     static constexpr std::uint64_t sub_buckets = std::uint64_t{1} << sub_bits;
     static constexpr std::uint64_t limit = std::uint64_t{1} << 42;  // 73 minutes, in nanoseconds
 
     static std::size_t bucket_of(std::uint64_t value) noexcept {
-        if (value >= limit) value = limit - 1;
-        const auto width = static_cast<unsigned>(std::bit_width(value));
-        if (width <= sub_bits + 1) return static_cast<std::size_t>(value);
+        if (value == 0) return 0;
+        const std::uint64_t before = std::min(value, limit) - 1;
+        const auto width = static_cast<unsigned>(std::bit_width(before));
+        if (width <= sub_bits + 1) return static_cast<std::size_t>(before + 1);
         const unsigned shift = width - sub_bits - 1;
-        return static_cast<std::size_t>(shift * sub_buckets + (value >> shift));
+        return static_cast<std::size_t>(shift * sub_buckets + (before >> shift) + 1);
     }
 
     static std::uint64_t largest_in(std::size_t bucket) noexcept {
-        if (bucket < 2 * sub_buckets) return bucket;
+        if (bucket <= 2 * sub_buckets) return bucket;
         if (bucket == bucket_count - 1) return std::numeric_limits<std::uint64_t>::max();
-        const auto shift = static_cast<unsigned>(bucket / sub_buckets - 1);
-        const std::uint64_t head = bucket - shift * sub_buckets;
-        return ((head + 1) << shift) - 1;
+        const auto shift = static_cast<unsigned>((bucket - 1) / sub_buckets - 1);
+        return (bucket - shift * sub_buckets) << shift;
     }
 
     static std::uint64_t smallest_in(std::size_t bucket) noexcept {
@@ -140,7 +163,8 @@ private:
         }
     }
 
-    static constexpr std::size_t bucket_count = (42 - sub_bits - 1) * sub_buckets + 2 * sub_buckets;
+    static constexpr std::size_t bucket_count =
+        (42 - sub_bits - 1) * sub_buckets + 2 * sub_buckets + 1;
 
     std::vector<std::uint64_t> buckets_ = std::vector<std::uint64_t>(bucket_count);
     std::uint64_t count_ = 0;

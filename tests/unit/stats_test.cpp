@@ -2,6 +2,7 @@
 #include "catch.hpp"
 #include "support.hpp"
 
+#include <algorithm>
 #include <deque>
 
 namespace stats_test {
@@ -243,6 +244,41 @@ TEST_CASE("two snapshots tell what has happened between them") {
     CHECK(nothing.submitted == 0);
     CHECK(nothing.batch_size.count() == 0);
     CHECK(nothing.batch_size.quantile(1) == 0);
+}
+
+TEST_CASE("how many values are at most a power of two is exact, and at most any value up to 64") {
+    Distribution<std::size_t> d;
+    std::vector<std::size_t> values;
+    for (std::size_t v = 0; v <= 70; ++v) values.push_back(v);
+    for (unsigned bits = 7; bits < 42; ++bits) {
+        const std::size_t power = std::size_t{1} << bits;
+        for (const std::size_t v : {power - 1, power, power + 1}) values.push_back(v);
+    }
+    for (const std::size_t v : values) d.record(v);
+    const auto exact = [&](std::size_t bound) {
+        return std::count_if(values.begin(), values.end(), [&](auto v) { return v <= bound; });
+    };
+    for (std::size_t bound = 0; bound <= 64; ++bound) {
+        CHECK(d.count_up_to(bound) == static_cast<std::uint64_t>(exact(bound)));
+    }
+    for (unsigned bits = 7; bits < 42; ++bits) {
+        const std::size_t power = std::size_t{1} << bits;
+        CHECK(d.count_up_to(power) == static_cast<std::uint64_t>(exact(power)));
+    }
+}
+
+TEST_CASE("how many values are at most any other value lacks those of the last 1/32 at most") {
+    Distribution<std::chrono::nanoseconds> d;
+    for (int us = 1; us <= 1'000; ++us) d.record(std::chrono::microseconds(us));
+    for (const std::uint64_t us : {100u, 250u, 500u, 999u}) {
+        const std::uint64_t counted = d.count_up_to(std::chrono::microseconds(us));
+        CHECK(counted <= us);
+        CHECK(counted + us / 32 + 1 >= us);
+    }
+    d.record(10'000h);
+    CHECK(d.count_up_to(1s) == 1'000);
+    CHECK(d.count_up_to(10'000h) == 1'000);  // beyond the last bucket
+    CHECK(d.count_up_to(-1ns) == 0);
 }
 
 TEST_CASE("stats print as a short table") {
