@@ -7,31 +7,22 @@
 #include "../digits/address.hpp"
 #include "../digits/dataset.hpp"
 #include "../digits/nearest_neighbour.hpp"
-#include "metrics.hpp"
+#include "metrics_server.hpp"
 
 #include <fmt/format.h>
-#include <prometheus/exposer.h>
 
 #include <batcher.hpp>
 #include <batcher/grpc.hpp>
+#include <batcher/prometheus.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <memory>
 #include <span>
-#include <stdexcept>
 #include <string>
 
 namespace {
 
 using namespace digits;
-
-prometheus::Exposer expose(const std::string& address) try {
-    return prometheus::Exposer(address);
-} catch (const std::exception&) {  // which does not say where
-    throw std::runtime_error(
-        fmt::format("the metrics cannot be served on {}: the address is in use or wrong", address));
-}
 
 void serve(const std::string& address, const std::string& metrics_address) {
     const Digits data = read_digits();
@@ -39,14 +30,12 @@ void serve(const std::string& address, const std::string& metrics_address) {
     const auto classify = [&model](std::span<const Image> batch) { return model.classify(batch); };
     batching::Batcher classifier{classify, {.max_batch_size = 256}};
 
-    const auto metrics = std::make_shared<BatcherMetrics>();
-    metrics->add("digits", classifier);
-    auto exposer = expose(metrics_address);
-    exposer.RegisterCollectable(metrics);
-
+    const MetricsServer metrics(metrics_address, [&classifier] {
+        return batching::to_prometheus(classifier.stats(), "digits");
+    });
     auto deployment = batching::grpc::deploy({.listen = address}, "digits", classifier);
     fmt::print("\"digits\" is deployed on {}\n", deployment.address());
-    fmt::print("its metrics are on port {}\n", exposer.GetListeningPorts().front());
+    fmt::print("its metrics are on port {}\n", metrics.port());
     std::fflush(stdout);
     deployment.wait();
     fmt::print("{}\n", classifier.stats());

@@ -19,16 +19,16 @@ program, client, example = sys.argv[1:]
 
 
 def metrics_on(port):
-    """The values of "digits", by name and reason."""
+    """The values of "digits", by name and the label besides."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         families = list(text_string_to_metric_families(response.read().decode()))
     assert all(family.documentation and family.type != "unknown" for family in families), families
-    return {
-        f"{sample.name} {sample.labels.get('reason', '')}".strip(): sample.value
-        for family in families
-        for sample in family.samples
-        if sample.labels.get("deployment") == "digits"
-    }
+    values = {}
+    for sample in (sample for family in families for sample in family.samples):
+        labels = dict(sample.labels)
+        assert labels.pop("batcher") == "digits", sample
+        values[" ".join([sample.name, *labels.values()])] = sample.value
+    return values
 
 
 with serving(program, "127.0.0.1:0", "127.0.0.1:0") as server:
@@ -42,11 +42,11 @@ with serving(program, "127.0.0.1:0", "127.0.0.1:0") as server:
 
 assert set(before.values()) == {0}, before
 asked = int(re.match(r"\d+ of (\d+) answers are right", answers).group(1))
-assert after["batcher_items_submitted_total"] == after["batcher_items_completed_total"] == asked
-assert after["batcher_items_failed_total"] == after["batcher_items_rejected_total"] == 0
-assert after["batcher_wait_seconds_count"] == after["batcher_batch_items_sum"] == asked
+calls = {name.split()[1]: n for name, n in after.items() if name.startswith("batcher_calls_total ")}
+assert calls.pop("completed") == asked and set(calls.values()) == {0}, calls
+assert after["batcher_wait_seconds_count"] == after["batcher_batch_size_sum"] == asked
 batches = sum(value for name, value in after.items() if name.startswith("batcher_batches_total "))
-assert batches == after["batcher_batch_items_count"] == after["batcher_run_seconds_count"] > 0
+assert batches == after["batcher_batch_size_count"] == after["batcher_run_seconds_count"] > 0
 assert after["batcher_run_seconds_sum"] > 0
 
 manifest = yaml.safe_load_all(pathlib.Path(example, "deployment.yaml").read_text())
