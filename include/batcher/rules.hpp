@@ -20,7 +20,9 @@ namespace batching {
 
 // The weight of an item is what `f` returns for it: tokens, bytes, rows. The weights of a batch add up to at most
 // Options::max_batch_weight, and of what waits to at most max_queue_weight. Items keep their order: nobody is skipped
-// to fill a gap. One that alone is heavier is refused at once with errc::too_heavy. See Stats::batch_weight.
+// to fill a gap. One that alone is heavier is refused at once with errc::too_heavy. See Stats::batch_weight. What batches
+// take is then learnt over their weight, and latency_target and timeouts limit that: choose a weight that a run time is
+// about linear in.
 template <class F>
 auto weigh(F f) {
     return detail::Weigh<F>{std::move(f)};

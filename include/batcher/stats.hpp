@@ -63,7 +63,8 @@ struct Stats {
 
     // ---- what has been learnt of run times: with latency_target or a max_queue_size, or of calls with timeouts ----
 
-    // A batch of n items is expected to take fixed_run_time + n * run_time_per_item; 0: not known yet.
+    // A batch of n items is expected to take fixed_run_time + n * run_time_per_item; 0: not known yet. With
+    // batching::weigh(), n is its weight, and the time is per unit of that.
     std::chrono::duration<double, std::nano> fixed_run_time{};
     std::chrono::duration<double, std::nano> run_time_per_item{};  // what each item adds
     double run_time_deviation = 0;  // the standard deviation from that, as a share of it
@@ -72,7 +73,7 @@ struct Stats {
 
     Options options;
 
-    // ---- with latency_target, now; 0: not known yet ----
+    // ---- with latency_target, now, in items, or with batching::weigh() in weight; 0: not known yet ----
 
     std::size_t target_batch_size = 0;  // at most, of a batch whose first item has just come
     std::size_t least_batch_size = 0;   // of any batch, while so many wait
@@ -123,11 +124,12 @@ std::string table_of(const S& s) {
                          s.batch_size.quantile(1));
     table += times("wait, us", s.wait_time) + times("run, us", s.run_time);
     if (s.target_batch_size != 0) {
+        const bool weighs = s.batch_weight.count() != 0;
         table += fmt::format(
-            "\nlearnt   a batch takes {:.1f} us and {:.3f} us an item, +- {:.0f} %; {} to {} items "
-            "are best",
+            "\nlearnt   a batch takes {:.1f} us and {:.3f} us {}, +- {:.0f} %; {} to {} {} best",
             s.fixed_run_time.count() / 1e3, s.run_time_per_item.count() / 1e3,
-            100 * s.run_time_deviation, s.least_batch_size, s.target_batch_size);
+            weighs ? "a unit of weight" : "an item", 100 * s.run_time_deviation, s.least_batch_size,
+            s.target_batch_size, weighs ? "of weight is" : "items are");
     }
     return table + "\n" + diagnosis(s);
 }

@@ -1,8 +1,10 @@
 // What users rely on: with latency_target the Batcher chooses how large batches are and when they leave.
 #include "asking.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <future>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <vector>
@@ -12,19 +14,30 @@ namespace latency_target_test {
 using namespace test;
 using batching::no_timeout;
 using batching::Options;
+using batching::weigh;
 using Nanoseconds = std::chrono::duration<double, std::nano>;
 
-// A function that takes a time for a batch and a time for each item, and a Batcher of it.
+// What an item counts: one, or what it says.
+std::size_t one(int) { return 1; }
+std::size_t itself(int item) { return static_cast<std::size_t>(item); }
+struct Weighed {};
+
+// A function that takes a time for a batch and a time for each item, or each unit of weight, and a Batcher of it.
 struct Fixture : Asking {
-    auto function() {
-        return [this](std::vector<int> items) {
+    template <class Size>
+    auto by(Size size) {
+        return [this, size](std::vector<int> items) {
             batches.seen.push_back(items);
-            ManualClock::advance(fixed + static_cast<int>(items.size()) * per_item);
+            std::size_t sum = 0;
+            for (const int item : items) sum += size(item);
+            ManualClock::advance(fixed + static_cast<int>(sum) * per_item);
             return items;
         };
     }
 
-    explicit Fixture(Options options) : batcher(context, function(), options) {}
+    explicit Fixture(const Options& options) : batcher(context, by(one), options) {}
+    Fixture(const Options& options, Weighed)
+        : batcher(context, by(itself), options, weigh(itself)) {}
 
     // As many calls at once, and what follows.
     void burst(int calls) {
@@ -35,6 +48,15 @@ struct Fixture : Asking {
     void learn() {
         for (int size = 1; size <= 10; ++size) {
             burst(size);
+            advance(1s);
+        }
+        batches.seen.clear();
+    }
+    // The same with weights.
+    void learn_weights() {
+        for (int weight = 1; weight <= 91; weight += 10) {
+            ask_all(batcher, {weight, 1});
+            settle(context);
             advance(1s);
         }
         batches.seen.clear();
@@ -249,6 +271,134 @@ TEST_CASE("random loads: no batch is larger than allowed, each call ends once, i
         REQUIRE(next == calls);
         for (const auto& reply : f.replies) REQUIRE(reply.times == 1);
     }
+}
+
+// ---- items that have weights -----------------------------------------------------------------------------
+
+constexpr Options by_weight{.max_batch_size = 64, .latency_target = 120ms};
+
+TEST_CASE("with weigh() run times are learnt over the weight of a batch") {
+    Fixture f(by_weight, Weighed());
+    f.learn_weights();
+    const batching::Stats stats = f.batcher.stats();
+    CHECK(near(stats.run_time_per_item, 1ms));
+    CHECK(stats.run_time_deviation < 0.1);
+    CHECK(stats.target_batch_size >= 115);
+    CHECK(stats.target_batch_size <= 119);
+    CHECK(fmt::format("{}", stats).find(" us a unit of weight") != std::string::npos);
+}
+
+TEST_CASE(
+    "with weigh() a batch is as heavy as its first call admits, however many items that are") {
+    Fixture f(by_weight, Weighed());
+    f.learn_weights();
+    SECTION("light ones: all") {
+        f.ask_all(f.batcher, std::vector<int>(60, 1));
+        settle(f.context);
+        CHECK(f.sizes() == Sizes{60});
+    }
+    SECTION("light ones and a heavy one that does not fit any more") {
+        f.ask_all(f.batcher, {1, 1, 1, 1, 1, 60, 60, 1});
+        settle(f.context);
+        CHECK(f.batches.seen == Seen{{1, 1, 1, 1, 1, 60}, {60, 1}});
+    }
+    SECTION("a heavy one that fills it") {
+        f.ask_all(f.batcher, {100, 100, 1});
+        settle(f.context);
+        CHECK(f.batches.seen.front() == Batch{100});
+    }
+}
+
+TEST_CASE("items of weight 1 and 100 with a run time by weight: the target holds") {
+    Fixture f(by_weight, Weighed());
+    f.learn_weights();
+    std::vector<ManualClock::duration> latencies;
+    const auto ask = [&](int weight) {
+        f.batcher.async_process(weight,
+                                [&, asked = ManualClock::now()](const std::exception_ptr&, int) {
+                                    latencies.push_back(ManualClock::now() - asked);
+                                });
+    };
+    for (int round = 0; round < 300; ++round) {
+        for (int i = 0; i < 12; ++i) ask(1);
+        ask(round % 3 == 0 ? 100 : 1);
+        settle(f.context);
+        f.advance(50ms);
+    }
+    f.advance(1h);
+    REQUIRE(latencies.size() == 300 * 13);
+    const auto late =
+        std::count_if(latencies.begin(), latencies.end(), [](auto l) { return l > 120ms; });
+    CHECK(late <= 39);  // 1 %
+}
+
+TEST_CASE(
+    "a batch never weighs more than max_batch_weight, nor has more than max_batch_size items") {
+    Fixture f({.max_batch_size = 8, .max_batch_weight = 50, .latency_target = 1h}, Weighed());
+    for (int i = 0; i < 20; ++i) f.ask_all(f.batcher, {1, 20, 1, 2, 1, 30});
+    f.advance(1h);
+    for (int i = 0; i < 20; ++i) f.ask_all(f.batcher, {0, 0, 0, 1, 1, 0});
+    f.advance(1h);
+    for (const Batch& batch : f.batches.seen) {
+        CHECK(batch.size() <= 8);
+        CHECK(std::accumulate(batch.begin(), batch.end(), 0) <= 50);
+    }
+    f.check_once();
+}
+
+TEST_CASE("items that weigh nothing do no harm") {
+    Fixture f(by_weight, Weighed());
+    f.learn_weights();
+    f.ask_all(f.batcher, std::vector<int>(100, 0));
+    f.advance(1s);
+    CHECK(f.sizes() == Sizes{64, 36});
+    f.check_once();
+}
+
+TEST_CASE("with weigh() a deadline limits the weight of a batch") {
+    Fixture f({.max_batch_size = 64, .batch_timeout = 0}, Weighed());
+    f.ask(f.batcher, 1, {.timeout = 1h});  // so that run times are learnt
+    f.advance(1s);
+    f.learn_weights();
+    for (const int weight : {20, 5, 60, 1}) f.ask(f.batcher, weight, {.timeout = 100ms});
+    f.ask(f.batcher, 1);
+    settle(f.context);
+    CHECK(f.batches.seen == Seen{{20, 5, 60, 1, 1}});
+    f.batches.seen.clear();
+    f.ask(f.batcher, 20, {.timeout = 60ms});
+    f.ask_all(f.batcher, {30, 40, 1});
+    settle(f.context);
+    CHECK(f.batches.seen == Seen{{20, 30}, {40, 1}});
+}
+
+TEST_CASE("with weigh() a call is let go, or refused, if its own weight takes too long") {
+    Fixture f({.max_batch_size = 64, .batch_timeout = 0}, Weighed());
+    f.ask(f.batcher, 1, {.timeout = 1h});
+    f.advance(1s);
+    f.learn_weights();
+    auto& runs = f.ask(f.batcher, 1);
+    f.context.poll_one();  // the slot is taken
+    auto& heavy = f.ask(f.batcher, 90, {.timeout = 50ms});
+    auto& light = f.ask(f.batcher, 3, {.timeout = 50ms});
+    settle(f.context);
+    CHECK(runs.value == 1);
+    CHECK((heavy.failed_with(batching::errc::overloaded) ||
+           heavy.failed_with(batching::errc::deadline_exceeded)));
+    CHECK(light.value == 3);
+}
+
+TEST_CASE("with weigh() a heavy queue makes a timeout hopeless that a light one does not") {
+    const int weight = GENERATE(1, 100);
+    Fixture f({.max_batch_size = 4, .batch_timeout = 0}, Weighed());
+    f.ask(f.batcher, 1, {.timeout = 1h});
+    f.advance(1s);
+    f.learn_weights();
+    for (int i = 0; i < 10; ++i) f.ask(f.batcher, weight);
+    auto& last = f.ask(f.batcher, 1, {.timeout = 200ms});
+    CHECK(f.batcher.stats().rejected == (weight == 1 ? 0 : 1));
+    settle(f.context);
+    CHECK(last.failed_with(batching::errc::overloaded) == (weight != 1));
+    f.check_once();
 }
 
 // ---- mistakes --------------------------------------------------------------------------------------------

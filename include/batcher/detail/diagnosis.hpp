@@ -248,7 +248,8 @@ private:
             return fmt::format(
                 "; try a larger max_batch_size (now {}), if it takes less time an item", most());
         }
-        const auto size = static_cast<double>(most());
+        const bool weighs = stats_.batch_weight.count() != 0;
+        const double size = weighs ? stats_.batch_weight.mean() : static_cast<double>(most());
         const double gain = (fixed / size + per_item) / (fixed / size / 2 + per_item);
         if (gain < 1.1) return {};
         return fmt::format(

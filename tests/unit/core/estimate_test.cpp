@@ -285,6 +285,15 @@ TEST_CASE("the floor is never above the most that a batch may have, nor below 1"
     CHECK(estimate.floor(0ms, 64) == 1);
 }
 
+TEST_CASE("calls that were displaced before they were looked at are no flood of arrivals",
+          "[estimate]") {
+    Estimate estimate = estimate_of(usual);
+    arrive(estimate, 2ms, 100ms);
+    const std::size_t before = estimate.floor(100ms, 64);
+    estimate.arrived(1h + 1190ms, 900, 100ms);  // fewer than before
+    CHECK(estimate.floor(100ms, 64) < before);
+}
+
 TEST_CASE("where a batch has no fixed part, a small one has all the throughput", "[estimate]") {
     Estimate estimate(1);
     run(estimate, 100, [](std::size_t) { return 0ns; });
@@ -325,6 +334,14 @@ TEST_CASE(
     CHECK_FALSE(estimate.hopeless_by(0, 1, 5ms, 10));
     CHECK_FALSE(estimate.hopeless_by(1, 2, 5ms, 10));
     CHECK(estimate.hopeless_by(2, 2, 5ms, 10));
+}
+
+TEST_CASE("what a call itself takes counts as well", "[estimate]") {
+    Estimate estimate(2);
+    run(estimate, 100, 10, 10ms);  // of which a batch of 1 takes 5.5 ms, one of 5 takes 7.5
+    CHECK_FALSE(estimate.hopeless_by(0, 0, 7ms, 10, 1));
+    CHECK(estimate.hopeless_by(0, 0, 7ms, 10, 5));
+    CHECK_FALSE(estimate.hopeless_by(0, 0, 8ms, 10, 5));
 }
 
 TEST_CASE("room is made once for each batch that a slot completes", "[estimate]") {

@@ -1,4 +1,4 @@
-// Estimate: what a batch of a size will take, judged by those that ran lately, and what follows from it for
+// Estimate: what a batch of a size (in items, or in weight: sizes.hpp) will take, judged by those that ran lately, and what follows from it for
 // calls with deadlines: how many go into a batch, which of them are let go, and which do not come in.
 //
 //     shrink    a batch takes as many as its first call's deadline admits: largest_meeting()
@@ -16,7 +16,9 @@
 #pragma once
 
 #include <algorithm>
+#include <batcher/detail/core/arrival_rate.hpp>
 #include <batcher/detail/core/call.hpp>
+#include <batcher/detail/core/run_time_model.hpp>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -25,116 +27,8 @@
 
 namespace batching::detail {
 
-// The run time of a batch: a fixed part and one per item, neither negative. Least squares in which a batch counts
-// for less the more have run since. Times are in nanoseconds.
-class RunTimeModel {
-public:
-    static constexpr int learning = 8;  // batches until it is worth something
-
-    void completed(double size, double time) noexcept {
-        // The first batches often take seconds, as they load a model. Calls must not be let go for that long
-        // afterwards. (In the simulation it made no difference. With a half instead of a quarter, noise of 30 %
-        // set it off: worst 0.83.)
-        if (batches_ > 0 && time < at(size) / 4) weigh_down(0.5);
-        // One stall says nothing of the next batch, so it counts as at most twice what was expected. (Not less
-        // than a microsecond, or it would never leave 0.)
-        if (known()) time = std::min(time, 2 * std::max(at(size), 1000.0));
-        if (batches_ > 2) note_deviation(size, time);
-        weigh_down(1 - 1.0 / memory);
-        weight_ += 1;
-        sizes_ += size;
-        times_ += time;
-        size_squares_ += size * size;
-        products_ += size * time;
-        ++batches_;
-        fit();
-    }
-
-    bool known() const noexcept { return batches_ >= learning; }
-    double at(double size) const noexcept { return fixed_ + per_item_ * size; }
-    double fixed() const noexcept { return fixed_; }
-    double per_item() const noexcept { return per_item_; }
-
-    // Standard deviation of a run time, as a share of it. (That of a normal distribution is 1.25 times its mean
-    // deviation, which a stall distorts less.)
-    double deviation() const noexcept { return 1.25 * mean_deviation_; }
-
-private:
-    // Batches. 32 to 256 made no difference; this adapts within a second.
-    static constexpr double memory = 64;
-
-    void weigh_down(double by) noexcept {
-        weight_ *= by;
-        sizes_ *= by;
-        times_ *= by;
-        size_squares_ *= by;
-        products_ *= by;
-    }
-
-    void note_deviation(double size, double time) noexcept {
-        const double expected = at(size);
-        const double off = expected > 0 ? std::abs(time / expected - 1) : time > 0 ? 1.0 : 0.0;
-        const double gain = std::max(1 / memory, 1.0 / static_cast<double>(batches_ - 2));
-        mean_deviation_ += (std::min(off, 1.0) - mean_deviation_) * gain;
-    }
-
-    // Where sizes hardly differ they do not say what an item takes. Then half of the time is taken to be fixed: a
-    // belief worth a little more than no batch, so that it yields as soon as they do.
-    void fit() noexcept {
-        const double size = sizes_ / weight_;
-        const double time = times_ / weight_;
-        const double variance = size_squares_ / weight_ - size * size;
-        const double covariance = products_ / weight_ - size * time;
-        const double believed = 0.5 * time / size;
-        const double worth = 0.16 * size * size / std::min(weight_, memory);
-        per_item_ = (covariance + worth * believed) / (variance + worth);
-        per_item_ = std::clamp(per_item_, 0.0, time / size);
-        fixed_ = std::max(time - per_item_ * size, 0.0);
-    }
-
-    std::uint64_t batches_ = 0;
-    double fixed_ = 0;
-    double per_item_ = 0;
-    double mean_deviation_ = 0;
-
-    // Sums over batches.
-    double weight_ = 0;
-    double sizes_ = 0;
-    double times_ = 0;
-    double size_squares_ = 0;
-    double products_ = 0;
-};
-
-// How many calls arrive, lately.
-class ArrivalRate {
-public:
-    // The mean over about two objectives (1: worst 0.87, 4: 0.83, 16: 0.79), looked at as often as needed.
-    void sample(Time now, std::uint64_t submitted_so_far, double objective) noexcept {
-        if (!first_) {
-            first_ = sampled_at_ = now;
-            submitted_ = submitted_so_far;
-            return;
-        }
-        const double window = 2 * objective;
-        const auto passed = static_cast<double>((now - sampled_at_).count());
-        if (passed <= 0 || passed < window / 20) return;
-        const auto since_first = static_cast<double>((now - *first_).count());
-        const auto arrived = static_cast<double>(submitted_so_far - submitted_);
-        rate_ += (arrived / passed - rate_) * passed / std::min(since_first, passed + window);
-        sampled_at_ = now;
-        submitted_ = submitted_so_far;
-    }
-    double per_nanosecond() const noexcept { return rate_; }
-
-private:
-    std::optional<Time> first_;
-    Time sampled_at_{};
-    std::uint64_t submitted_ = 0;
-    double rate_ = 0;
-};
-
 // Everything is O(1). No answer is negative, or so long that it could not be added to an instant. Sizes are 1 or
-// more, and so is `most`, the most items of a batch.
+// more (less counts as 1), and so is `most`, the largest size of a batch.
 class Estimate {
 public:
     explicit Estimate(std::size_t slots) noexcept { run_on(slots); }
@@ -152,9 +46,9 @@ public:
                          std::max(nanoseconds(run_time), 0.0));
     }
 
-    // A batch is formed: so many calls have come so far. `objective`: see floor().
-    void arrived(Time now, std::uint64_t submitted_so_far, Time objective) noexcept {
-        arrivals_.sample(now, submitted_so_far, nanoseconds(objective));
+    // A batch is formed: so much has come so far. `objective`: see floor().
+    void arrived(Time now, std::uint64_t came_so_far, Time objective) noexcept {
+        arrivals_.sample(now, came_so_far, nanoseconds(objective));
     }
 
     // ---- what follows -----------------------------------------------------------------------------------
@@ -175,7 +69,7 @@ public:
         return time(model_.at(static_cast<double>(size)) * (1 + model_.deviation()));
     }
 
-    // The most items that a batch is likely to finish within the time that is left; 0: not even one.
+    // The largest batch that is likely to finish within the time that is left; 0: not even one of 1.
     std::size_t largest_within(Time left, std::size_t most) const noexcept {
         return count(largest(nanoseconds(left), most), most);
     }
@@ -204,22 +98,23 @@ public:
                                      1);
     }
 
-    // By how much a call would miss its timeout that came now, with so many ahead of it; nothing: it may come in. Even
-    // the smallest batch would not save it. One that a slot is free for always comes in: it delays nobody, and
+    // By how much a call of a size would miss its timeout that came now, with so much ahead of it; nothing: it may come
+    // in. Even the smallest batch would not save it. One that a slot is free for always comes in: it delays nobody, and
     // were it refused after a slow time, nothing would ever show that this is over.
     std::optional<Time> hopeless_by(std::size_t ahead, std::size_t free_slots, Time timeout,
-                                    std::size_t most) const noexcept {
+                                    std::size_t most, std::size_t own = 1) const noexcept {
         if (!known() || ahead < free_slots) return std::nullopt;
         const double left = nanoseconds(timeout);
         const double size = std::max(largest(left, most), 1.0);
         const double at_once = static_cast<double>(free_slots) * size;
         const double waiting = std::max(static_cast<double>(ahead) - at_once, 0.0);
-        const double late_by = waiting * (model_.at(size) / (slots_ * size)) + model_.at(1) - left;
+        const double late_by = waiting * (model_.at(size) / (slots_ * size)) +
+                               model_.at(static_cast<double>(std::max<std::size_t>(own, 1))) - left;
         if (late_by <= 0) return std::nullopt;
         return time(late_by);
     }
 
-    // With this timeout a call that came now, with so many ahead of it, is not hopeless: it has time for a full batch
+    // With this timeout a call that came now, with so much ahead of it, is not hopeless: it has time for a full batch
     // after theirs.
     Time ample(std::size_t ahead, std::size_t most) const noexcept {
         const double full = model_.at(static_cast<double>(most));

@@ -20,6 +20,7 @@
 #include <batcher/detail/core/queue.hpp>
 #include <batcher/detail/core/recorder.hpp>
 #include <batcher/detail/core/rules.hpp>
+#include <batcher/detail/core/sizes.hpp>
 #include <batcher/detail/core/slots.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -137,7 +138,7 @@ public:
     void completed(Batch& batch, std::size_t failed, Time now) noexcept {
         slots_.give_back(batch.slot);
         recorder_.completed(batch, failed, now);
-        if (learns_from(batch)) estimate_.completed(batch.items, now - batch.started);
+        if (learns_from(batch)) estimate_.completed(batch.weight, now - batch.started);
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
         batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
         if (batch.has_terms) [[unlikely]]
@@ -189,15 +190,7 @@ public:
 
 private:
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
-    bool may_start(Time now) noexcept {
-        const std::size_t needed = slots_.needed();
-        if (needed == 0 || queue_.size() < needed) return false;
-        if (rules_.keyed) return queue_.lines().batches() > starting_;
-        if (starting_ == 0) return reason(queue_.main(), now).has_value();
-        return queue_.size() / most_in_batch() > starting_ ||
-               rules_.full_batches(queue_.main()) > starting_;
-    }
-
+    bool may_start(Time now) noexcept;
     std::size_t most_in_batch() const noexcept {
         return std::min(rules_.max_batch_size,
                         slots_.share_of(queue_.size() + recorder_.stats().running));
@@ -208,30 +201,30 @@ private:
     Line* next_line(Time now) noexcept;
     std::optional<DispatchReason> reason(Line& line, Time now) const noexcept {
         if (const auto reason = rules_.reason(line, closed_, now)) return reason;
-        if (line.only_plain_calls() || leave_by(line, line.size()) > now) return std::nullopt;
+        if (line.only_plain_calls() || leave_by(line, sizes_.of(line)) > now) return std::nullopt;
         return DispatchReason::timeout;
     }
     // When a batch of a line leaves at the latest, given a slot. Precondition: it is not empty.
     Time due(Line& line) const noexcept {
         const Time due = rules_.due(line);
-        return line.only_plain_calls() ? due : std::min(due, leave_by(line, line.size()));
+        return line.only_plain_calls() ? due : std::min(due, leave_by(line, sizes_.of(line)));
     }
     Time leave_by(Line& line, std::size_t size) const noexcept;
     Time run_time_to_meet(std::size_t size) const noexcept;
 
     // Takes those that go together; none if none of them can be in time.
     void form(Batch& batch, Line& line, Time now) noexcept;
-    // The most that a batch takes now whose first call was queued then.
-    std::size_t limit(Time queued_at, Time now) noexcept {
-        if (rules_.latency_target == Rules::never) return most_in_batch();
-        return limit_by_target(queued_at, now);
+    // The largest size of a batch that begins with this call, of those that are no larger than `most`.
+    std::size_t limit(std::size_t most, const Call& first, Time now) noexcept {
+        if (rules_.latency_target == Rules::never) return most;
+        return limit_by_target(most, first, now);
     }
-    std::size_t limit_by_target(Time queued_at, Time now) noexcept;
-    std::size_t target_size(Time left, std::size_t most) const noexcept;
-    std::size_t least_size(std::size_t most) const noexcept;
+    std::size_t limit_by_target(std::size_t most, const Call& first, Time now) noexcept;
+    std::size_t target_size(Time left, std::size_t first, std::size_t most) const noexcept;
+    std::size_t least_size() const noexcept;
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
-    void note_cut(const Batch&, const Line&, std::size_t allowed, std::size_t most) noexcept;
+    void note_cut(const Batch& batch, const Line& line, bool by_deadline) noexcept;
     void take(Batch& batch, Call& call, Time now) noexcept;
 
     // ---- calls with terms -------------------------------------------------------------------------------
@@ -277,6 +270,7 @@ private:
 
     Rules rules_;
     Queue queue_;
+    Sizes sizes_{rules_, queue_};
     CallList drains_;
     bool closed_ = false;
 

@@ -43,9 +43,12 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
     if (const Time deadline = deadline_of(first); deadline != Rules::never && deadline > now) {
         const std::size_t ahead = queue_.size() - below.calls;
         const Time timeout = deadline - now;
-        const auto late =
-            estimate_.hopeless_by(ahead, slots_.free(), timeout, rules_.max_batch_size);
-        if (late) return refuse(hopeless(ahead, timeout, *late));
+        if (ahead >= slots_.free()) {
+            const auto late = estimate_.hopeless_by(
+                sizes_.of(ahead, queue_.weight() - below.weight), slots_.free(), timeout,
+                sizes_.usual_most(rules_.max_batch_size), sizes_.of(first));
+            if (late) return refuse(hopeless(ahead, timeout, *late));
+        }
     }
     make_room(count, weight);
     return nullptr;
@@ -59,7 +62,8 @@ inline bool Machine::learns_from(const Batch& batch) const noexcept {
 }
 
 inline std::optional<Time> Machine::room_in() const noexcept {
-    return estimate_.until_next(std::min(rules_.max_batch_size, queue_.size()));
+    return estimate_.until_next(
+        std::min(sizes_.usual_most(rules_.max_batch_size), sizes_.waiting()));
 }
 
 inline void Machine::make_room(std::size_t count, std::size_t weight) noexcept {

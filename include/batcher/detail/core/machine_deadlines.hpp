@@ -80,19 +80,21 @@ BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time 
     unhurried_ = outlook.wake_at.value_or(Rules::never);
     if (!estimate_.known()) return;
     Line& line = queue_.main();
+    const std::size_t most = sizes_.most(rules_.max_batch_size);
     // The larger its batch, the earlier it has to leave.
-    const bool hurried = slots_.needed() != 0 && !line.empty() &&
-                         leave_by(line, rules_.max_batch_size) < rules_.due(line);
+    const bool hurried =
+        slots_.needed() != 0 && !line.empty() && leave_by(line, most) < rules_.due(line);
     const std::size_t unseen = hurried ? 1 : 64;
     if (outlook.notify_after == 0 || outlook.notify_after > unseen) outlook.notify_after = unseen;
-    const Time leaves = Rules::after(unhurried_, run_time_to_meet(rules_.max_batch_size));
-    const Time served =
-        Rules::after(now, estimate_.ample(queue_.size() + unseen, rules_.max_batch_size));
+    const Time leaves = Rules::after(unhurried_, run_time_to_meet(most));
+    const std::size_t ahead =
+        sizes_.of(queue_.size() + unseen, queue_.weight() + rules_.units.weight_of(unseen));
+    const Time served = Rules::after(now, estimate_.ample(ahead, most));
     unhurried_ = std::max(leaves, served);
 }
 
 BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) const noexcept {
-    if (!estimate_.known() || line.size() >= rules_.max_batch_size) return Rules::never;
+    if (!estimate_.known() || rules_.is_full(line)) return Rules::never;
     const Time earliest = line.earliest_deadline();
     return earliest == Rules::never ? earliest : earliest - run_time_to_meet(size);
 }

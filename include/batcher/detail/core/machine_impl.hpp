@@ -70,8 +70,18 @@ inline void Machine::stats(Stats& to) const noexcept {
     to.run_time_per_item = std::chrono::duration<double, std::nano>(run_times.per_item());
     to.run_time_deviation = run_times.deviation();
     if (rules_.latency_target == Rules::never) return;
-    to.least_batch_size = least_size(rules_.max_batch_size);
-    to.target_batch_size = target_size(rules_.latency_target, rules_.max_batch_size);
+    to.least_batch_size = least_size();
+    to.target_batch_size =
+        target_size(rules_.latency_target, 1, sizes_.usual_most(rules_.max_batch_size));
+}
+
+inline bool Machine::may_start(Time now) noexcept {
+    const std::size_t needed = slots_.needed();
+    if (needed == 0 || queue_.size() < needed) return false;
+    if (rules_.keyed) return queue_.lines().batches() > starting_;
+    if (starting_ == 0) return reason(queue_.main(), now).has_value();
+    return queue_.size() / most_in_batch() > starting_ ||
+           rules_.full_batches(queue_.main()) > starting_;
 }
 
 inline void Machine::start() noexcept {
@@ -98,23 +108,25 @@ inline void Machine::form(Batch& batch, Line& line, Time now) noexcept {
     }
 }
 
-BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(Time queued_at, Time now) noexcept {
-    const std::size_t most = most_in_batch();
+BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(std::size_t most, const Call& first,
+                                                             Time now) noexcept {
     if (!estimate_.known()) return most;
-    estimate_.arrived(now, recorder_.stats().submitted, rules_.latency_target);
-    return target_size(Rules::after(queued_at, rules_.latency_target) - now, most);
+    estimate_.arrived(now, sizes_.came_so_far(recorder_.stats().submitted), rules_.latency_target);
+    const Time left = Rules::after(first.queued_at, rules_.latency_target) - now;
+    return target_size(left, sizes_.of(first), most);
 }
 
 // A batch is made as small as its first call needs to be done within the target, but not smaller than the throughput
 // needs. If that call is late in any case, the others gain most from a large one. (A size that only keeps up with what
 // arrives would never make up for what waits, as no call is let go here: in five of 72 simulated cases 3 to 6 % of the goodput
 // of batches that take what waits were lost. With a twentieth more it is 3 % in one.)
-inline std::size_t Machine::target_size(Time left, std::size_t most) const noexcept {
-    if (left < estimate_.run_time(1)) return most;
-    return std::max(least_size(most), estimate_.largest_meeting(left, most));
+inline std::size_t Machine::target_size(Time left, std::size_t first,
+                                        std::size_t most) const noexcept {
+    if (left < estimate_.run_time(first)) return most;
+    return std::max(least_size(), estimate_.largest_meeting(left, most));
 }
-inline std::size_t Machine::least_size(std::size_t most) const noexcept {
-    return estimate_.floor(rules_.latency_target, most, 1.05);
+inline std::size_t Machine::least_size() const noexcept {
+    return estimate_.floor(rules_.latency_target, sizes_.usual_most(most_in_batch()), 1.05);
 }
 
 inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
@@ -124,7 +136,7 @@ inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
     const Call& first = line.lane(Priority::normal).front();
     const CompletionExecutor* const executor = first.resumes_on;
     batch.oldest = first.queued_at;
-    line.take(limit(first.queued_at, now), batch.calls, [&](Call& call) {
+    line.take(limit(most_in_batch(), first, now), batch.calls, [&](Call& call) {
         waited.note(call.queued_at);
         mixed |= call.resumes_on != executor;
         call.state(CallState::running);

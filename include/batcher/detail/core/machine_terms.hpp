@@ -31,6 +31,7 @@ inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
     call.lane = call.priority;
     Place* const place = place_of(call);
     if (place != nullptr && share(call, *place)) return;
+    sizes_.came(call);
     queue_.push(call);
     changed(line_of(call));
 }
@@ -164,55 +165,56 @@ void Machine::each_line(Change change) noexcept {
 // starts just before its deadline, and ends after it.)
 BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Time now) noexcept {
     const Time aged = rules_.aged(now);
-    const std::size_t most = std::min(limit(line.next(aged)->queued_at, now), line.size());
-    std::size_t worth = 0;       // the smallest size that is worth its run; 0: not asked yet, nor
-    Time needed{};               // what even that takes,
-    Time ample{};                // and what a batch of `most` takes almost certainly
-    std::size_t allowed = most;  // by the earliest deadline
+    const std::size_t most_calls = most_in_batch();
+    const std::size_t limited = limit(sizes_.most(most_calls), *line.next(aged), now);
+    const std::size_t most = std::min(limited, sizes_.of(line));
+    std::size_t allowed = limited;  // by the earliest deadline, too
+    std::size_t worth = 0;  // the smallest size that is worth its run; 0: not asked yet, nor
+    Time needed{};          // what even that takes,
+    Time ample{};           // and what a batch of `most` takes almost certainly
     std::exception_ptr late;
     WaitTimes waited(recorder_, now);
     batch.has_terms = true;
     batch.shared = rules_.shared;
     batch.line = line.in_table() ? &line : nullptr;
     if (batch.line != nullptr) line.refer();  // it goes with its last call
-    while (batch.items < allowed) {
+    const auto fits = [&](std::size_t size, std::size_t limit) {
+        return batch.items == 0 || size <= limit - std::min(limit, batch.weight);
+    };
+    while (batch.items < most_calls) {
         Call* const call = line.next(aged);
         if (call == nullptr) break;
-        const std::size_t weight = call->plain ? 0 : call->weight;
-        const std::size_t most_weight = rules_.max_batch_weight;
-        if (batch.items != 0 && weight > most_weight - std::min(most_weight, batch.weight)) break;
+        const std::size_t size = sizes_.of(*call);
+        if (!fits(size, allowed)) break;
         const Time deadline = worth_until(*call);
         if (deadline != Rules::never && estimate_.known()) {
             if (worth == 0) {
                 const Time timeout = deadline - call->queued_at;
-                estimate_.arrived(now, recorder_.stats().submitted, timeout);
-                worth = estimate_.floor(timeout, most_in_batch());
+                estimate_.arrived(now, sizes_.came_so_far(recorder_.stats().submitted), timeout);
+                worth = estimate_.floor(timeout, sizes_.usual_most(most_calls));
                 needed = estimate_.run_time_with_margin(std::min(most, worth));
                 ample = estimate_.met_by(most);
             }
             // If nothing runs that would show whether it still takes as long, the last one is tried.
             const bool last = batch.items == 0 && line.size() == 1 && slots_.in_use() == 1;
-            if (deadline - now < needed && !last) {
-                if (!late) late = will_be_late(deadline - now, needed);
+            const Time takes = size <= worth ? needed : estimate_.run_time_with_margin(size);
+            if (deadline - now < takes && !last) {
+                if (!late) late = will_be_late(deadline - now, takes);
                 fail_place(*call, late, [&] { recorder_.expired(); });
                 continue;
             }
             if (deadline - now < ample) {
                 const std::size_t meets =
                     std::max(worth, estimate_.largest_meeting(deadline - now, most));
-                if (batch.items >= meets) {
-                    allowed = batch.items;
-                    break;
-                }
                 allowed = std::min(allowed, meets);
+                if (!fits(size, allowed)) break;
             }
         }
-        batch.weight += weight;
+        batch.weight += size;
         waited.note(call->queued_at);
         take(batch, *call, now);
     }
-    if (!rules_.weighs) batch.weight = batch.items;
-    note_cut(batch, line, allowed, most);
+    note_cut(batch, line, allowed < limited);
     if (batch.line == nullptr) return;
     if (batch.items != 0) {
         ++line.running;
@@ -222,16 +224,16 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     if (batch.items == 0) line.release();
 }
 
-// Why it has not as many items as it may, `most`, or its deadlines allow.
-inline void Machine::note_cut(const Batch& batch, const Line& line, std::size_t allowed,
-                              std::size_t most) noexcept {
-    const bool full = batch.items == rules_.max_batch_size;
-    const bool heavy = batch.weight == rules_.max_batch_weight && !full;
-    if (allowed < most && batch.items == allowed) {
+// Why it has no more items than it has.
+inline void Machine::note_cut(const Batch& batch, const Line& line, bool by_deadline) noexcept {
+    if (batch.items == 0 || batch.items == rules_.max_batch_size) return;
+    const bool heavy = batch.weight == rules_.max_batch_weight ||
+                       (!line.empty() && rules_.latency_target == Rules::never);
+    if (by_deadline && !line.empty()) {
         recorder_.cut_by_deadline();
-    } else if (rules_.weighed() && (heavy || (batch.items < allowed && !line.empty()))) {
+    } else if (rules_.weighed() && heavy) {
         recorder_.cut_by_weight();
-    } else if (batch.line != nullptr && line.empty() && !queue_.empty() && !full) {
+    } else if (batch.line != nullptr && line.empty() && !queue_.empty()) {
         recorder_.cut_by_key();
     }
 }

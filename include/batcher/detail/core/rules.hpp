@@ -36,6 +36,8 @@ struct Units {
     std::size_t of(std::size_t weight) const noexcept {
         return std::max((weight >> bits) + (bits == 0 ? 0 : 1), least);
     }
+    // The most that arrivals weigh that count as much as this. Where nothing is limited it says nothing.
+    std::size_t weight_of(std::size_t units) const noexcept { return units << bits; }
 };
 
 struct Rules {
