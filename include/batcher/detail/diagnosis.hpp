@@ -170,13 +170,13 @@ private:
             return fmt::format(
                 "Nothing stands out: {} of the batches are full, and calls wait {} on the average, "
                 "not longer than a batch runs ({}).",
-                percent(full), in_words(stats_.wait_time.mean()), run_time());
+                percent(full), in_words(stats_.wait_time.mean()), mean_run_time());
         }
         return fmt::format(
                    "max_batch_size ({}) and the slots ({}) limit the batches: {} are full, and "
                    "calls wait {} on the average, longer than a batch runs ({})",
                    most(), stats_.options.max_concurrent_batches, percent(full),
-                   in_words(stats_.wait_time.mean()), run_time()) +
+                   in_words(stats_.wait_time.mean()), mean_run_time()) +
                more_throughput();
     }
 
@@ -190,7 +190,7 @@ private:
             "The slots ({}) limit the batches: calls wait {} on the average, not for "
             "batch_timeout ({}) but for a batch that runs ({}); {} wait meanwhile; if batches can "
             "run side by side, try more max_concurrent_batches.",
-            stats_.options.max_concurrent_batches, in_words(wait), batch_timeout(), run_time(),
+            stats_.options.max_concurrent_batches, in_words(wait), batch_timeout(), mean_run_time(),
             of_most());
     }
 
@@ -270,6 +270,7 @@ private:
         return fmt::format("{:.1f} of at most {} items", mean_size(), most());
     }
     std::string run_time() const { return in_words(stats_.run_time.quantile(0.5)); }
+    std::string mean_run_time() const { return in_words(stats_.run_time.mean()); }
     std::string batch_timeout() const { return in_words(stats_.options.batch_timeout); }
     double of_batches(std::uint64_t batches) const {
         return share(batches, stats_.batch_size.count());
