@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <arrangements.hpp>
 #include <batcher.hpp>
+#include <batcher/prometheus.hpp>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -96,6 +97,35 @@ void measure_cost(const Settings& settings, Budgets& budgets) {
         add(with_key, callers_on_one_thread<BatcherWithRule<KeyOfHundred>, PlainCoroutines>);
     });
     beyond_plain(of_keys, with_key, 40);
+}
+
+// ---- watching -------------------------------------------------------------------------------------------
+
+// Of a Batcher that has run: what one look takes, all of it under the Batcher's lock in the first row only.
+void measure_watching(const Settings& settings, Budgets& budgets) {
+    Sheet sheet(settings, "scheduling_watching", {}, {{"a look", "us"}});
+    batching::Batcher<int, int> batcher(twice, {.batch_timeout = 0ms});
+    for (int i = 0; i < 100; ++i) batcher.process_many(std::vector<int>(1'000, i)).get();
+    const batching::Stats stats = batcher.stats();
+    const auto look = [](const char* name, auto once) {
+        return Contender{"after 100,000 calls", name, [once] {
+                             constexpr int times = 200;
+                             const auto began = Clock::now();
+                             std::size_t size = 0;
+                             for (int i = 0; i < times; ++i) size += once();
+                             const double ns = nanoseconds_between(began, Clock::now());
+                             if (size == 0) throw std::logic_error("nothing was seen");
+                             return std::vector<double>{ns / 1e3 / times};
+                         }};
+    };
+    const char* const snapshot = "stats()";
+    const Results results = sheet.measure(
+        "What it takes to look at a Batcher", {},
+        {look(snapshot, [&] { return batcher.stats().completed; }),
+         look("diagnosis(stats)", [&] { return batching::diagnosis(stats).size(); }),
+         look("to_prometheus(stats)", [&] { return batching::to_prometheus(stats, "x").size(); })});
+    budgets.at_most("stats() ten times a second: share of a Batcher's time, in %",
+                    results.median("after 100,000 calls", snapshot) * 10 / 1e6 * 100, 1);
 }
 
 // ---- many that wait with timeouts -----------------------------------------------------------------------
@@ -458,6 +488,7 @@ int main(int argc, char** argv) {
     const Settings settings = settings_from(argc, argv);
     Budgets budgets(settings, "scheduling");
     measure_cost(settings, budgets);
+    measure_watching(settings, budgets);
     measure_timeouts(settings, budgets);
     measure_fairness(settings, budgets);
     measure_isolation(settings, budgets);
