@@ -72,6 +72,20 @@ install_ray() {
     cp "$requirements" "$directory/installed"
 }
 
+# Prometheus' own programs, in build/prometheus. Debian's package is unpacked and not installed: it would start a server.
+# Fails where there is no such package.
+install_prometheus() {
+    local directory=build/prometheus
+    if command -v prometheus >/dev/null || [[ -x $directory/usr/bin/prometheus ]]; then return; fi
+    rm -rf "$directory"
+    mkdir -p "$directory"
+    if ! (cd "$directory" && apt-get download prometheus && dpkg-deb --extract ./*.deb . && rm ./*.deb
+    ) </dev/null >"$directory.log" 2>&1 9>&-; then
+        echo "Debian's package prometheus could not be unpacked, see $directory.log" >&2
+        return 1
+    fi
+}
+
 # Where there is no apt-get only commands can be looked for; CMake says which library is missing.
 without_apt() {
     local tool
