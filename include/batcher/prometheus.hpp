@@ -15,8 +15,13 @@
 //   batcher_calls_total           counter    calls that have ended, by `outcome`: completed, failed, rejected, cancelled,
 //                                            expired. What has arrived: these, waiting and running together
 //   batcher_deduplicated_total    counter    calls that shared the place of an equal item
+//   batcher_overloaded_total      counter    calls of those rejected that were so with errc::overloaded
 //   batcher_batches_total         counter    batches formed, by `reason`: full, timeout, flushed
+//   batcher_batches_cut_total     counter    those made smaller, by what did so (`by`): weight, key, deadline
 //   batcher_waiting, _running     gauge      items in the queue, and in batches that run
+//   batcher_max_batch_size, batcher_max_concurrent_batches
+//                                 gauge      the options in force: rate(batcher_run_seconds_sum) / max_concurrent_batches
+//                                            is how busy it is
 //   batcher_wait_seconds          histogram  from each call to its batch
 //   batcher_run_seconds           histogram  from forming each batch to its results
 //   batcher_batch_size            histogram  items of each batch
@@ -24,7 +29,8 @@
 //   batcher_batch_weight          histogram  of each batch, with batching::weigh()
 //   batcher_priority_wait_seconds histogram  of the calls of one `priority` alone, high or low; batcher_wait_seconds has all
 //   batcher_learnt_fixed_seconds, batcher_learnt_item_seconds, batcher_learnt_deviation_ratio
-//                                 gauge      a batch of n items is expected to take fixed + n * item, with such a deviation
+//                                 gauge      a batch of n items is expected to take fixed + n * item, with such a deviation;
+//                                            with batching::weigh(), n is its weight, also in the next two
 //   batcher_target_batch_size, batcher_least_batch_size
 //                                 gauge      with latency_target: the sizes that it has chosen
 //
@@ -39,6 +45,7 @@
 #include <algorithm>
 #include <batcher/detail/prometheus_page.hpp>
 #include <batcher/distribution.hpp>
+#include <batcher/options.hpp>
 #include <batcher/stats.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -102,10 +109,18 @@ private:
         for (const Labelled& batcher : batchers_) samples(batcher, batcher.stats);
     }
 
+    // One sample a Batcher.
     template <class Number>
-    void gauge(std::string name, std::string_view help, Number Stats::* value) {
-        family(std::move(name), "gauge", help, [&](const Labelled& batcher, const Stats& stats) {
+    void one(std::string name, std::string_view type, std::string_view help,
+             Number Stats::* value) {
+        family(std::move(name), type, help, [&](const Labelled& batcher, const Stats& stats) {
             page_.sample(batcher.label, stats.*value);
+        });
+    }
+
+    void option(std::string name, std::string_view help, std::size_t Options::* value) {
+        family(std::move(name), "gauge", help, [&](const Labelled& batcher, const Stats& stats) {
+            page_.sample(batcher.label, stats.options.*value);
         });
     }
 
@@ -138,12 +153,12 @@ private:
                    ended("cancelled", stats.cancelled);
                    ended("expired", stats.expired);
                });
-        family("deduplicated_total", "counter", "Calls that shared the place of an equal item.",
-               [&](const Labelled& batcher, const Stats& stats) {
-                   page_.sample(batcher.label, stats.deduplicated);
-               });
-        gauge("waiting", "Items that wait for a batch.", &Stats::waiting);
-        gauge("running", "Items in batches that run.", &Stats::running);
+        one("overloaded_total", "counter", "Calls of those rejected for which too much waited.",
+            &Stats::overloaded);
+        one("deduplicated_total", "counter", "Calls that shared the place of an equal item.",
+            &Stats::deduplicated);
+        one("waiting", "gauge", "Items that wait for a batch.", &Stats::waiting);
+        one("running", "gauge", "Items in batches that run.", &Stats::running);
     }
 
     void batches() {
@@ -156,6 +171,19 @@ private:
                    formed("timeout", stats.batches_timeout);
                    formed("flushed", stats.batches_flushed);
                });
+        family("batches_cut_total", "counter", "Batches made smaller, by what did so.",
+               [&](const Labelled& batcher, const Stats& stats) {
+                   const auto cut = [&](std::string_view by, std::uint64_t batches) {
+                       page_.sample(batcher.with("by", by), batches);
+                   };
+                   cut("weight", stats.batches_cut_by_weight);
+                   cut("key", stats.batches_cut_by_key);
+                   cut("deadline", stats.batches_cut_by_deadline);
+               });
+        option("max_batch_size", "Most items of a batch, as the options say.",
+               &Options::max_batch_size);
+        option("max_concurrent_batches", "Most batches that run at a time, as the options say.",
+               &Options::max_concurrent_batches);
     }
 
     void times() {
@@ -186,13 +214,14 @@ private:
     void learnt() {
         known("learnt_fixed_seconds", "What a batch is expected to take besides its items.",
               [](const Stats& stats) { return in_base_units(stats.fixed_run_time); });
-        known("learnt_item_seconds", "What each item is expected to add to the run of its batch.",
+        known("learnt_item_seconds", "What each item, or unit of weight, is expected to add.",
               [](const Stats& stats) { return in_base_units(stats.run_time_per_item); });
         known("learnt_deviation_ratio", "Standard deviation from what is expected, as a share.",
               [](const Stats& stats) { return stats.run_time_deviation; });
-        known("target_batch_size", "Most items of a batch whose first item has just come.",
+        known("target_batch_size",
+              "Most items, or weight, of a batch whose first item has just come.",
               [](const Stats& stats) { return stats.target_batch_size; });
-        known("least_batch_size", "Fewest items of a batch, while so many wait.",
+        known("least_batch_size", "Fewest items, or least weight, of a batch while so many wait.",
               [](const Stats& stats) { return stats.least_batch_size; });
     }
 

@@ -64,6 +64,9 @@ TEST_CASE("a page says what became of calls, why batches left, and what waits an
     Stats stats;
     stats.completed = 1, stats.failed = 2, stats.rejected = 3, stats.cancelled = 4;
     stats.expired = 5, stats.deduplicated = 6, stats.waiting = 7, stats.running = 8;
+    stats.overloaded = 2, stats.options.max_batch_size = 64;
+    stats.batches_cut_by_weight = 3, stats.batches_cut_by_key = 2,
+    stats.batches_cut_by_deadline = 1;
     stats.batches_full = 9, stats.batches_timeout = 10, stats.batches_flushed = 11;
     const std::string page = to_prometheus(stats, "digits");
     CHECK(says(page,
@@ -75,6 +78,12 @@ TEST_CASE("a page says what became of calls, why batches left, and what waits an
                "batcher_calls_total{batcher=\"digits\",outcome=\"cancelled\"} 4\n"
                "batcher_calls_total{batcher=\"digits\",outcome=\"expired\"} 5\n"));
     CHECK(sample(page, R"(batcher_deduplicated_total{batcher="digits"})") == 6);
+    CHECK(sample(page, R"(batcher_overloaded_total{batcher="digits"})") == 2);
+    CHECK(sample(page, R"(batcher_max_batch_size{batcher="digits"})") == 64);
+    CHECK(sample(page, R"(batcher_max_concurrent_batches{batcher="digits"})") == 1);
+    CHECK(sample(page, R"(batcher_batches_cut_total{batcher="digits",by="weight"})") == 3);
+    CHECK(sample(page, R"(batcher_batches_cut_total{batcher="digits",by="key"})") == 2);
+    CHECK(sample(page, R"(batcher_batches_cut_total{batcher="digits",by="deadline"})") == 1);
     CHECK(sample(page, R"(batcher_waiting{batcher="digits"})") == 7);
     CHECK(sample(page, R"(batcher_running{batcher="digits"})") == 8);
     CHECK(sample(page, R"(batcher_batches_total{batcher="digits",reason="full"})") == 9);
@@ -190,7 +199,7 @@ TEST_CASE("two Batchers of one name are refused: Prometheus would drop one of th
 
 TEST_CASE("weights, priorities and what is learnt stand there once there is something to tell") {
     const std::string nothing = to_prometheus(Stats{}, "b");
-    for (const char* family : {"weight", "priority", "learnt", "target", "least"}) {
+    for (const char* family : {"batch_weight", "priority", "learnt", "target", "least"}) {
         CHECK(!says(nothing, family));
     }
     Stats stats;
