@@ -27,3 +27,5 @@
 #include <batcher/result.hpp>
 #include <batcher/rules.hpp>
 #include <batcher/stats.hpp>
+#include <batcher/trace.hpp>
+#include <batcher/trace_context.hpp>

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <batcher/dispatch_reason.hpp>
 #include <batcher/priority.hpp>
+#include <batcher/trace_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -62,6 +63,12 @@ public:
     // copies, which nobody has called for: they have no entry here.)
     std::span<const CallInfo> calls() const noexcept { return calls_; }
 
+    // The span of this batch, with trace() (trace.hpp): what asynchronous work is to have as its parent. Not valid: it has
+    // none.
+    TraceContext trace_context() const noexcept {
+        return trace_context_ == nullptr ? TraceContext() : *trace_context_;
+    }
+
     // True as soon as nobody waits for this batch any more: all its callers were cancelled or destroyed, or have run
     // out of time. What the function returns or throws then reaches nobody, so it may stop early, in any way.
     bool stop_requested() const noexcept {
@@ -78,6 +85,7 @@ private:
     std::optional<std::chrono::steady_clock::time_point> deadline_;
     std::span<const CallInfo> calls_;
     const std::atomic<bool>* stop_requested_ = nullptr;
+    const TraceContext* trace_context_ = nullptr;
 };
 
 }  // namespace batching

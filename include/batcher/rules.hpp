@@ -8,7 +8,7 @@
 // A rule for items is called with a const In& by the thread that submits, several at the same time if several submit, and
 // before the item waits. If it throws, that caller alone gets the exception. Keys are compared with == and hashed with
 // std::hash, neither of which may call the Batcher. Without rules nothing is paid. In a deployment the rules of its
-// Batcher hold for the items of all clients.
+// Batcher hold for the items of all clients. One more rule has a header of its own: trace() (trace.hpp).
 #pragma once
 
 #include <batcher/batch_report.hpp>

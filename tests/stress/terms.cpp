@@ -384,6 +384,20 @@ std::unique_ptr<Batcher> make(asio::thread_pool& pool, const batching::Options& 
     return std::make_unique<Batcher>(pool, function, options, std::move(rules)...);
 }
 
+// Some calls have a context, so that what they share is behind that.
+class SomeContexts final : public batching::Tracer {
+public:
+    batching::TraceContext current() override {
+        batching::TraceContext context;
+        context.trace_id[0] = context.span_id[0] = static_cast<std::uint8_t>(below(3));
+        context.flags = static_cast<std::uint8_t>(below(2));
+        return context;
+    }
+    std::unique_ptr<batching::BatchSpan> start(const batching::TracedBatch&) override {
+        return nullptr;
+    }
+};
+
 void some_round(asio::thread_pool& pool) {
     using namespace batching;
     batching::Options options{.max_batch_size = 1 + below(6),
@@ -407,7 +421,7 @@ void some_round(asio::thread_pool& pool) {
     }
     const auto value_of = [](const Item& item) { return item.value; };
     round(make(pool, options, true, true, deduplicate_by(value_of, sharing), key_by(key_of),
-               weigh(weigh_some)),
+               weigh(weigh_some), trace(SomeContexts())),
           options);
 }
 

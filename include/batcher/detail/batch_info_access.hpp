@@ -25,6 +25,7 @@ struct BatchInfoAccess {
         info.deadline_ = steady<Clock>(batch.deadline);
         info.calls_ = calls;
         info.stop_requested_ = &batch.stop_requested;
+        if (batch.trace != nullptr) info.trace_context_ = &batch.trace->context;
         return info;
     }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <batcher/detail/core/batch_trace.hpp>
 #include <batcher/detail/core/call.hpp>
 #include <batcher/detail/core/rules.hpp>
 #include <batcher/dispatch_reason.hpp>
@@ -56,11 +57,12 @@ struct Batch {
     Time oldest{};          // when the one of its calls that waited longest was queued
     std::size_t items = 0;  // when it was formed
     std::size_t weight = 0;
-    Time deadline = Time::max();  // the earliest of its calls
-    Line* line = nullptr;         // of the key that its calls have
-    bool has_terms = false;       // some of its calls have
-    bool late = false;            // deadlines of its calls have passed while it was loading
-    bool shared = false;          // some of its items may be more than one caller's
+    Time deadline = Time::max();        // the earliest of its calls
+    Line* line = nullptr;               // of the key that its calls have
+    bool has_terms = false;             // some of its calls have
+    bool late = false;                  // deadlines of its calls have passed while it was loading
+    bool shared = false;                // some of its items may be more than one caller's
+    std::unique_ptr<BatchTrace> trace;  // if it is traced
 
     // Of the engine:
     std::list<Group> groups;                // used again

@@ -105,6 +105,7 @@ public:
     Priority priority : 2;
     Priority lane : 2;  // in which it waits: the highest priority of those who share its place
     bool in_place : 1;  // it has a place that equal items share
+    bool traced : 1;    // it has a context (traced.hpp)
     bool
         shares : 1;  // on its way back from a batch that is shared: others get a copy of its result
     std::uint32_t index;

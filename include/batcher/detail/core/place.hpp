@@ -8,6 +8,7 @@
 #include <array>
 #include <batcher/detail/core/line.hpp>
 #include <batcher/detail/core/terms.hpp>
+#include <batcher/detail/core/traced.hpp>
 #include <cstddef>
 #include <cstdint>
 
@@ -49,7 +50,7 @@ struct Place : Interned {
 
 // The place that a call shares, or null. (Of an ItemCall: precondition: it is not plain.)
 inline Place* place_of(const ItemCall& call) noexcept {
-    return call.in_place ? static_cast<Place*>(call.group) : nullptr;
+    return call.in_place ? static_cast<Place*>(group_of(call)) : nullptr;
 }
 inline Place* place_of(const Call& call) noexcept {
     return call.plain ? nullptr : place_of(terms_of(call));
@@ -57,7 +58,7 @@ inline Place* place_of(const Call& call) noexcept {
 // The line of its key; null: there are no keys.
 inline Line* line_of(const ItemCall& call) noexcept {
     if (Place* const place = place_of(call)) return place->line;
-    return static_cast<Line*>(call.group);
+    return static_cast<Line*>(group_of(call));
 }
 // Until when a call that waits is worth running: for those that share its place.
 inline Time worth_until(const Call& call) noexcept {

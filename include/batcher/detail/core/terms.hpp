@@ -24,7 +24,8 @@ struct EarlierDeadline {
 };
 
 struct Terms {
-    Interned* group;     // the place that it shares, or the line of its key; null: neither
+    Interned*
+        group;  // the place that it shares, or the line of its key; null: neither (group_of() has it)
     Deadline* deadline;  // kept by its owner for as long as the call is pending; null: it has time
 };
 

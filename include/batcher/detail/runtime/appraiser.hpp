@@ -7,7 +7,9 @@
 #include <batcher/detail/core/rules.hpp>
 #include <batcher/detail/core/terms.hpp>
 #include <batcher/options.hpp>
+#include <batcher/trace.hpp>
 #include <cstddef>
+#include <memory>
 
 namespace batching::detail {
 
@@ -34,6 +36,8 @@ public:
 
     // Tells who observes batches. Without the engine's lock.
     virtual void observe(const BatchReport& report) noexcept = 0;
+    // That of trace(); null: there is none.
+    virtual std::shared_ptr<Tracer> tracer() const noexcept = 0;
 };
 
 }  // namespace batching::detail

@@ -23,6 +23,7 @@
 #include <batcher/detail/runtime/living.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
+#include <batcher/detail/runtime/tracing.hpp>
 #include <batcher/options.hpp>
 #include <chrono>
 #include <cstddef>
@@ -52,6 +53,7 @@ public:
           appraiser_(std::move(appraiser)),
           has_rules_(appraiser_ != nullptr && appraiser_->appraises()),
           observed_(appraiser_ != nullptr && appraiser_->observes()),
+          tracing_(appraiser_ == nullptr ? nullptr : appraiser_->tracer()),
           options_(options),
           weight_limits_{options.max_batch_weight, options.max_queue_weight},
           machine_(rules_of(options), *runner_),
@@ -103,9 +105,10 @@ public:
     // Whether items have rules, so that all calls have terms.
     bool has_rules() const noexcept { return has_rules_; }
     // Gives a call terms: what it asks for, and what the rules say of its item. Null, or what a rule threw: then it
-    // is to be refused. `deadline` is where that may stand.
-    std::exception_ptr appraise(ItemCall& call, const CallOptions& options,
-                                Deadline* deadline) noexcept;
+    // is to be refused. `deadline` is where that may stand; `context` is the caller's, for traces.
+    std::exception_ptr appraise(ItemCall& call, const CallOptions& options, Deadline* deadline,
+                                const TraceContext& context) noexcept;
+    const Tracing& tracing() const noexcept { return tracing_; }
 
     // Hands a call that was not accepted back.
     void refuse(Call& call, const std::exception_ptr& error) noexcept {
@@ -209,14 +212,7 @@ public:
     void hand_back(Batch& batch, Group& group);
 
 private:
-    Rules rules_of(const Options& options) const {
-        Rules rules{options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
-                    options.max_queue_size, runner_->timeout(),    options.priority_aging,
-                    options.latency_target};
-        if (rules.latency_target != Rules::never) rules.batch_timeout = Time(0);
-        if (appraiser_ != nullptr) appraiser_->add_to(rules, options);
-        return rules;
-    }
+    Rules rules_of(const Options& options) const;
 
     // ---- under the lock ---------------------------------------------------------------------------------
 
@@ -267,6 +263,7 @@ private:
     const std::unique_ptr<Appraiser> appraiser_;
     const bool has_rules_;
     const bool observed_;
+    const Tracing tracing_;
     std::shared_ptr<CompletionExecutor> own_;
 
     inline static constinit thread_local unsigned nested_runs = 0;  // of run(), on this thread

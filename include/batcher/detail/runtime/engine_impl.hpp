@@ -81,6 +81,15 @@ inline void Engine::on_timer(Time at) {
 
 // ---- other options ----------------------------------------------------------------------------------------
 
+inline Rules Engine::rules_of(const Options& options) const {
+    Rules rules{options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
+                options.max_queue_size, runner_->timeout(),    options.priority_aging,
+                options.latency_target};
+    if (rules.latency_target != Rules::never) rules.batch_timeout = Time(0);
+    if (appraiser_ != nullptr) appraiser_->add_to(rules, options);
+    return rules;
+}
+
 inline void Engine::reconfigure(Options options) {
     runner_->complete(options);
     std::exception_ptr error;
@@ -122,6 +131,7 @@ inline void Engine::run(Batch& batch, Where where) {
     if (machine_.any_late(now)) [[unlikely]]
         machine_.expire(now, runner_->too_late());  // those must not run
     const bool formed = machine_.ready(batch, now);
+    if (formed) tracing_.formed(batch);
     Actions actions = pump(now);
     locked.unlock();
     post_starts(actions);
@@ -129,7 +139,10 @@ inline void Engine::run(Batch& batch, Where where) {
     carry_out(actions);  // afterwards: code of the user's that runs here may wait for the loading
     if (!formed) return release(batch);
     Done done(batch);
-    if (loaded && !runner_->invoke(batch, done)) return;
+    if (loaded) {
+        const auto current = tracing_.begin(batch, runner_->never_blocks());
+        if (!runner_->invoke(batch, done)) return;
+    }
     if (where == Where::on_executor) {
         done.on_executor();
     } else {
@@ -170,6 +183,8 @@ inline void Engine::complete(Batch& batch, Where where) {
     sending_.fetch_add(1, std::memory_order_relaxed);
     Actions actions = pump(now);
     locked.unlock();
+    post_starts(actions);
+    tracing_.end(batch, failed);
     carry_out(actions);
     if (observed_) report(batch, failed, now);
     send_groups(batch, here);

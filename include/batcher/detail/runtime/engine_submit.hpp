@@ -70,7 +70,8 @@ BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::si
 }
 
 inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& options,
-                                           Deadline* deadline) noexcept {
+                                           Deadline* deadline,
+                                           const TraceContext& context) noexcept {
     call.plain = false;
     // Written once, as all producers read it.
     if (!with_terms_.load(std::memory_order_relaxed))
@@ -78,6 +79,7 @@ inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& op
     call.priority = options.priority;
     call.weight = 0;
     call.in_place = false;
+    call.traced = false;
     call.group = nullptr;
     call.deadline = options.timeout == no_timeout ? nullptr : deadline;
     if (call.deadline != nullptr) {
@@ -88,6 +90,7 @@ inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& op
     if (!has_rules()) return nullptr;
     try {
         appraiser_->appraise(call, weight_limits_);
+        tracing_.attach(call, context);
         return nullptr;
     } catch (...) {
         return std::current_exception();

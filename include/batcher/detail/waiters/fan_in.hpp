@@ -82,18 +82,19 @@ public:
                 const CallOptions& options = {}) {
         if (engine.has_rules() || options.timeout != no_timeout ||
             options.priority != Priority::normal) {
-            return submit_with_terms(engine, executor, accept,
-                                     [&](std::size_t) { return options; });
+            return submit_with_terms(
+                engine, executor, accept, [&](std::size_t) { return options; },
+                [context = engine.tracing().current()](std::size_t) { return context; });
         }
         if (size_ == 0) return;
         left_.fetch_add(size_, std::memory_order_relaxed);
         link(executor, Burst::now<Clock>(engine.time_tolerance()));
         engine.submit((*this)[size_ - 1], (*this)[0], size_, accept);
     }
-    // The same; of part i options_of(i).
-    template <class OptionsOf>
+    // The same; of part i options_of(i), and context_of(i) for traces.
+    template <class OptionsOf, class ContextOf>
     void submit_with_terms(Engine& engine, CompletionExecutor* executor, Accept accept,
-                           OptionsOf options_of) {
+                           OptionsOf options_of, ContextOf context_of) {
         if (size_ == 0) return;
         left_.fetch_add(size_, std::memory_order_relaxed);
         const Time now = Burst::now<Clock>(engine.time_tolerance());
@@ -103,7 +104,8 @@ public:
         with_patience([&] { deadlines_ = std::make_unique_for_overwrite<Deadline[]>(size_); });
         for (std::size_t i = 0; i < size_; ++i) {
             Part& part = prepare((*this)[i], executor, now);
-            if (const auto error = engine.appraise(part, options_of(i), &deadlines_[i])) {
+            if (const auto error =
+                    engine.appraise(part, options_of(i), &deadlines_[i], context_of(i))) {
                 with_patience([&] { refused.emplace_back(&part, error); });
             } else {
                 part.state(CallState::queued);

@@ -112,7 +112,8 @@ private:
             options = asks_.options;
             place = &asks_.deadline;
         }
-        if (const std::exception_ptr error = engine_->appraise(*this, options, place)) {
+        const TraceContext context = engine_->tracing().current();
+        if (const auto error = engine_->appraise(*this, options, place, context)) {
             return engine_->reject(*this, error);
         }
         this->state(CallState::queued);
