@@ -208,7 +208,7 @@ private:
 
     // For those who bring a runner of their own (detail/access.hpp). Without an executor: one worker.
     Batcher(asio::any_io_executor executor, std::unique_ptr<detail::Runner> runner,
-            const Options& options) {
+            const Options& options, std::unique_ptr<detail::Appraiser> appraiser) {
         detail::check(options);
         std::shared_ptr<void> context_owner;
         if (!executor) {
@@ -216,12 +216,13 @@ private:
             executor = workers_->context()->get_executor();
             context_owner = workers_->context();
         }
-        attach(executor, std::move(runner), options, std::move(context_owner));
+        attach(executor, std::move(runner), options, std::move(context_owner),
+               std::move(appraiser));
     }
 
     void attach(const asio::any_io_executor& executor, std::unique_ptr<detail::Runner> runner,
                 const Options& options, std::shared_ptr<void> context_owner,
-                std::unique_ptr<detail::Appraiser> appraiser = nullptr) {
+                std::unique_ptr<detail::Appraiser> appraiser) {
         engine_ = std::make_shared<detail::Engine>(
             options, std::move(runner), std::make_unique<detail::LazyTimer<Clock>>(executor),
             std::move(context_owner), std::move(appraiser));

@@ -15,6 +15,8 @@
 //   - deduplicate(): who shares a place is a caller like any other, but for those that join a batch that runs already.
 //   - Who has gone before its batch is formed (cancelled, out of time) is none of its callers.
 //
+// A remote handle and a deployment have such spans, each in its process: grpc/connect.hpp says what goes between them.
+//
 // The span is current on the thread that calls the function, until that returns. An asynchronous function finds it in
 // BatchInfo::trace_context(), as a thread has no part in where its coroutine goes on.
 //

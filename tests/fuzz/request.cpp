@@ -16,7 +16,9 @@ namespace {
 // For each item or for none, and the same when it is sent on.
 void check_asked(const wire::ProcessRequest& request) {
     const auto& asked = request.asked;
+    const auto& contexts = request.contexts;
     if (!asked.empty() && asked.size() != request.items.size()) std::abort();
+    if (!contexts.empty() && contexts.size() != request.items.size()) std::abort();
     std::string bytes;
     for (const auto item : request.items) {
         wire::write_item(bytes, [&](std::string& out) { out += item; });
@@ -24,7 +26,11 @@ void check_asked(const wire::ProcessRequest& request) {
     const std::size_t before = bytes.size();
     wire::write_asked(bytes, asked);
     if (bytes.size() - before > wire::most_asked(asked.size())) std::abort();
+    const std::size_t behind = bytes.size();
+    wire::write_contexts(bytes, contexts);
+    if (bytes.size() - behind > wire::most_contexts(contexts.size())) std::abort();
     const auto again = wire::read_request(bytes, request.items.size());
+    if (!again.contexts.empty() && again.contexts != contexts) std::abort();
     for (std::size_t i = 0; i < again.asked.size(); ++i) {
         if (again.asked[i].timeout != asked[i].timeout) std::abort();
         if (again.asked[i].priority != asked[i].priority) std::abort();

@@ -34,11 +34,18 @@ public:
         : stub_(::grpc::CreateCustomChannel(address, ::grpc::InsecureChannelCredentials(),
                                             unlimited(arguments))) {}
 
+    using Metadata = std::vector<std::pair<std::string, std::string>>;
+
     RawReply call(const std::string& method, const std::string& bytes,
                   const std::string& authorization = "") {
+        if (authorization.empty()) return call_with({}, method, bytes);
+        return call_with({{"authorization", authorization}}, method, bytes);
+    }
+    RawReply call_with(const Metadata& metadata, const std::string& method,
+                       const std::string& bytes) {
         ::grpc::ClientContext context;
         context.set_deadline(std::chrono::system_clock::now() + 30s);
-        if (!authorization.empty()) context.AddMetadata("authorization", authorization);
+        for (const auto& [key, value] : metadata) context.AddMetadata(key, value);
         const auto request = remote::to_buffer(bytes);
         ::grpc::ByteBuffer reply;
         std::promise<::grpc::Status> status;

@@ -66,6 +66,9 @@ enum class Throws : std::uint8_t { nothing, current, start, context, make_curren
 
 class RecordingTracer final : public batching::Tracer {
 public:
+    // Its spans are numbered from `first`.
+    explicit RecordingTracer(int first = 1'000) noexcept : first_(first) {}
+
     TraceContext current() override {
         const std::lock_guard lock(mutex);
         ++asked;
@@ -78,7 +81,7 @@ public:
         if (!starts) return nullptr;
         const std::lock_guard lock(mutex);
         RecordedSpan& span = spans.emplace_back();
-        span.context = span_of(static_cast<int>(1'000 + spans.size()));
+        span.context = span_of(first_ + static_cast<int>(spans.size()) - 1);
         span.parent = batch.parent;
         span.links.assign(batch.links.begin(), batch.links.end());
         span.number = batch.number;
@@ -105,6 +108,8 @@ public:
     Throws throws = Throws::nothing;
 
 private:
+    const int first_;
+
     class Span final : public batching::BatchSpan {
     public:
         Span(RecordingTracer& tracer, RecordedSpan& span) : tracer_(tracer), span_(span) {}

@@ -41,6 +41,7 @@ def _described() -> descriptor_pb2.FileDescriptorProto:
         many("items", 3, field.TYPE_BYTES),
         many("timeouts_ns", 4, field.TYPE_UINT64),
         many("priorities", 5, field.TYPE_ENUM, type_name=".batcher.v1.Priority"),
+        many("trace_contexts", 6, field.TYPE_BYTES),
     )
     file.enum_type.add(
         name="Priority",

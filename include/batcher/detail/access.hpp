@@ -18,8 +18,9 @@ struct Access {
     // On `executor`, or on one worker thread of its own if that is empty.
     template <class In, class Out>
     static Batcher<In, Out> make(asio::any_io_executor executor, std::unique_ptr<Runner> runner,
-                                 const Options& options) {
-        return {std::move(executor), std::move(runner), options};
+                                 const Options& options,
+                                 std::unique_ptr<Appraiser> appraiser = nullptr) {
+        return {std::move(executor), std::move(runner), options, std::move(appraiser)};
     }
 };
 

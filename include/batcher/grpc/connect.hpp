@@ -26,6 +26,11 @@
 // there. Weights, keys and what is equal are the deployment's rules, and a deployment of an older version looks
 // at no timeouts and priorities.
 //
+// Traces (trace.hpp): a handle has one rule, batching::trace(tracer), after its options. Then its batches have spans, and
+// each remote call has the metadata `traceparent`, the span of its batch. If the callers of a batch are not all the same,
+// each item takes along the context of its own; so the spans over there know the callers, of all clients. Without the rule
+// nothing is sent.
+//
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
 // schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, too_heavy, overloaded (the
 // deployment's queue is full, or makes it hopeless to be in time, and Error::retry_after() is what it says of that;
@@ -43,11 +48,14 @@
 #include <batcher/batcher.hpp>
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
+#include <batcher/detail/runtime/appraiser.hpp>
 #include <batcher/detail/runtime/patience.hpp>
+#include <batcher/detail/runtime/rule_set.hpp>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/remote_runner.hpp>
 #include <batcher/grpc/detail/unix_socket.hpp>
+#include <batcher/trace.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -59,7 +67,7 @@ namespace detail {
 
 template <class In, class Out>
 Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, std::string name,
-                         ConnectOptions options) {
+                         ConnectOptions options, batching::detail::Trace trace) {
     batching::detail::check_codec<In>();
     batching::detail::check_codec<Out>();
     check(options);
@@ -71,8 +79,14 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
     auto remote =
         std::make_shared<Remote>(std::move(address), std::move(name),
                                  batching::detail::call_schema<In, Out>(), std::move(options));
+    std::unique_ptr<batching::detail::Appraiser> rules;
+    if (trace.tracer != nullptr) {
+        rules = std::make_unique<batching::detail::RuleSet<In, batching::detail::Trace>>(
+            std::move(trace));
+    }
     auto handle = batching::detail::Access::make<In, Out>(
-        std::move(executor), std::make_unique<RemoteRunner<In, Out>>(remote), batches);
+        std::move(executor), std::make_unique<RemoteRunner<In, Out>>(remote), batches,
+        std::move(rules));
     remote->on_replicas([engine = std::weak_ptr(batching::detail::Access::engine(handle)),
                          remote = std::weak_ptr(remote), at_each = batches.max_concurrent_batches] {
         const auto to = engine.lock();
@@ -95,28 +109,31 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
 //     auto scorer = batching::grpc::connect<Params, double>("dns:///scorer:9000", "scorer");
 //     double y = co_await scorer.process(item);       // the same as with a Batcher in this process
 //
+// `trace` is batching::trace(tracer), or nothing.
 // Throws std::invalid_argument for an option out of range, an address that is empty or too long, or a PEM file that
 // cannot be read; never because a deployment is down.
 template <class In, class Out>
-Batcher<In, Out> connect(std::string address, std::string name, ConnectOptions options = {}) {
-    return detail::connect<In, Out>({}, std::move(address), std::move(name), std::move(options));
+Batcher<In, Out> connect(std::string address, std::string name, ConnectOptions options = {},
+                         batching::detail::Trace trace = {}) {
+    return detail::connect<In, Out>({}, std::move(address), std::move(name), std::move(options),
+                                    std::move(trace));
 }
 
 // A handle to a deployment that runs somewhere else. Callers without an executor of their own resume on `executor`. A
 // call under way counts as work there.
 template <class In, class Out, batching::detail::Executor Executor>
 Batcher<In, Out> connect(Executor executor, std::string address, std::string name,
-                         ConnectOptions options = {}) {
+                         ConnectOptions options = {}, batching::detail::Trace trace = {}) {
     return detail::connect<In, Out>(asio::any_io_executor(std::move(executor)), std::move(address),
-                                    std::move(name), std::move(options));
+                                    std::move(name), std::move(options), std::move(trace));
 }
 
 // A handle to a deployment that runs somewhere else, on the executor of an io_context, a thread_pool or the like.
 template <class In, class Out, batching::detail::ExecutionContext Context>
 Batcher<In, Out> connect(Context& context, std::string address, std::string name,
-                         ConnectOptions options = {}) {
+                         ConnectOptions options = {}, batching::detail::Trace trace = {}) {
     return connect<In, Out>(context.get_executor(), std::move(address), std::move(name),
-                            std::move(options));
+                            std::move(options), std::move(trace));
 }
 
 }  // namespace batching::grpc

@@ -13,6 +13,7 @@
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/shortened.hpp>
 #include <batcher/grpc/detail/wire.hpp>
+#include <batcher/trace_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -38,7 +39,8 @@ public:
     explicit ItemReader(Request request)
         : request_(std::move(request)),
           size_(request_.fields.items.size()),
-          asked_(std::move(request_.fields.asked)) {}
+          asked_(std::move(request_.fields.asked)),
+          contexts_(std::move(request_.fields.contexts)) {}
 
     // Calls take(item) for the next items, for about a millisecond; true if those were the last. Throws
     // errc::malformed if it is no use to go on.
@@ -47,7 +49,9 @@ public:
         const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
         while (next_ != size_) {
             if (std::optional<In> item = read(request_.fields.items[next_])) {
-                if (asks()) asked_[next_ - unreadable_.size()] = asked_[next_];
+                const std::size_t readable = next_ - unreadable_.size();
+                if (asks()) asked_[readable] = asked_[next_];
+                if (!contexts_.empty()) contexts_[readable] = contexts_[next_];
                 take(*std::move(item));
             } else {
                 give_up_if_many();
@@ -62,7 +66,13 @@ public:
 
     // Whether anything is asked for some item; and what is, for each that could be read, in their order.
     bool asks() const noexcept { return !asked_.empty(); }
-    const CallOptions& asked(std::size_t readable) const noexcept { return asked_[readable]; }
+    CallOptions asked(std::size_t readable) const noexcept {
+        return asks() ? asked_[readable] : CallOptions();
+    }
+    // The context of the caller of each that could be read, if that was sent.
+    TraceContext context(std::size_t readable) const noexcept {
+        return contexts_.empty() ? TraceContext() : contexts_[readable];
+    }
 
     std::size_t size() const noexcept { return size_; }
     const Unreadable& unreadable() const noexcept { return unreadable_; }
@@ -105,6 +115,7 @@ private:
     Request request_;
     const std::size_t size_;
     std::vector<CallOptions> asked_;
+    std::vector<TraceContext> contexts_;
     std::size_t next_ = 0;
     Unreadable unreadable_;
     std::exception_ptr error_;  // of all that cannot be read

@@ -50,6 +50,7 @@ private:
         repeated(field(process, 3, "items", Field::TYPE_BYTES));
         repeated(field(process, 4, "timeouts_ns", Field::TYPE_UINT64));
         of_type(repeated(field(process, 5, "priorities", Field::TYPE_ENUM)), "Priority");
+        repeated(field(process, 6, "trace_contexts", Field::TYPE_BYTES));
         of_type(repeated(field(message("ProcessResponse"), 1, "results")), "Result");
 
         Message& result = message("Result");

@@ -14,6 +14,7 @@
 #include <batcher/options.hpp>
 #include <batcher/priority.hpp>
 #include <batcher/result.hpp>
+#include <batcher/trace_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <deque>
@@ -34,8 +35,9 @@ struct SentBatch : batching::detail::ItemBatch<In, Out> {
         batching::detail::Time deadline;
         Priority priority;
     };
-    batching::detail::Time youngest{};  // when the last of its calls was made
-    std::vector<Asked> asked;           // for each item; empty: nothing
+    batching::detail::Time youngest{};   // when the last of its calls was made
+    std::vector<Asked> asked;            // for each item; empty: nothing
+    std::vector<TraceContext> contexts;  // of their callers, if those are not all the same
 };
 
 // A batch under way: usually one call; several, at the same time, if its bytes do not fit into one message.
@@ -86,7 +88,8 @@ private:
     public:
         Call(RemoteBatch& batch, std::string request, std::size_t first, std::size_t count)
             : RemoteCall(batch.remote_, std::move(request), batch.deadline_,
-                         batching::detail::Slots::place_of(batch.batch_.slot)),
+                         batching::detail::Slots::place_of(batch.batch_.slot),
+                         batch.trace_context()),
               batch_(batch),
               at_(first),
               left_(count) {}
@@ -154,7 +157,7 @@ private:
                 results_[i].emplace(request_error(*remote_, std::current_exception()));
                 continue;
             }
-            if (request.size() + room_for_asked(count + 1) <= limit) {
+            if (request.size() + room_beside(count + 1) <= limit) {
                 if (count++ == 0) first = i;
                 continue;
             }
@@ -179,11 +182,18 @@ private:
 
     void add_call(std::string request, std::size_t first, std::size_t count) {
         write_asked(request, first, count);
+        write_contexts(request, first, count);
         calls_.emplace_back(*this, std::move(request), first, count);
     }
 
-    std::size_t room_for_asked(std::size_t items) const noexcept {
-        return batch_.asked.empty() ? 0 : wire::most_asked(items);
+    // That of a batch is that of all its calls.
+    TraceContext trace_context() const noexcept {
+        return batch_.trace == nullptr ? TraceContext() : batch_.trace->context;
+    }
+
+    std::size_t room_beside(std::size_t items) const noexcept {
+        return (batch_.asked.empty() ? 0 : wire::most_asked(items)) +
+               (batch_.contexts.empty() ? 0 : wire::most_contexts(items));
     }
     // For the items of a message, with what is left of their timeouts by now.
     void write_asked(std::string& request, std::size_t first, std::size_t count) const {
@@ -197,6 +207,14 @@ private:
             asked.push_back({ends ? deadline - now : no_timeout, priority});
         }
         wire::write_asked(request, asked);
+    }
+    void write_contexts(std::string& request, std::size_t first, std::size_t count) const {
+        if (batch_.contexts.empty()) return;
+        std::vector<TraceContext> contexts;
+        for (std::size_t i = first; contexts.size() != count; ++i) {
+            if (!results_[i]) contexts.push_back(batch_.contexts[i]);
+        }
+        wire::write_contexts(request, contexts);
     }
 
     std::exception_ptr too_large(std::size_t size) const {

@@ -21,7 +21,9 @@
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/tls_mistake.hpp>
+#include <batcher/grpc/detail/traceparent.hpp>
 #include <batcher/grpc/detail/watch.hpp>
+#include <batcher/trace_context.hpp>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
@@ -36,11 +38,13 @@ namespace batching::grpc::detail {
 class RemoteCall {
 public:
     RemoteCall(std::shared_ptr<Remote> remote, std::string request,
-               std::chrono::system_clock::time_point deadline, std::size_t replica)
+               std::chrono::system_clock::time_point deadline, std::size_t replica,
+               const TraceContext& trace_context)
         : remote_(std::move(remote)),
           request_(to_buffer(std::move(request))),
           deadline_(deadline),
-          replica_(replica) {}
+          replica_(replica),
+          trace_context_(trace_context) {}
     RemoteCall(const RemoteCall&) = delete;
     RemoteCall& operator=(const RemoteCall&) = delete;
 
@@ -76,6 +80,7 @@ private:
 
     void send(const char* method, OnStatus then) {
         const auto context = remote_->new_context(deadline_, true);
+        set_trace_context(*context, trace_context_);
         bool cancelled = false;
         {
             const std::lock_guard lock(mutex_);
@@ -248,6 +253,7 @@ private:
     const ::grpc::ByteBuffer request_;
     const Clock::time_point deadline_;
     const std::size_t replica_;
+    const TraceContext trace_context_;
     ::grpc::ByteBuffer reply_;
     std::shared_ptr<const Connection> connection_;  // of the call under way, as context_
     std::shared_ptr<Watch> watch_;                  // while it waits for a connection

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <batcher/detail/core/terms.hpp>
+#include <batcher/detail/core/traced.hpp>
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/error.hpp>
 #include <batcher/grpc/detail/remote.hpp>
@@ -47,12 +48,16 @@ public:
         CancellableBatch& batch = of(base);
         batch.youngest = base.calls.back().queued_at;
         batch.asked.clear();
+        batch.contexts.clear();
         if (!base.has_terms) return Base::load(base, failures);
+        const bool traced = base.trace != nullptr && !base.trace->has_parent();
         if (!Base::make_room(base, batch.asked)) return false;
+        if (traced && !Base::make_room(base, batch.contexts)) return false;
         return Base::load_each(base, failures, [&](const batching::detail::Call& call) {
             batch.youngest = std::max(batch.youngest, call.queued_at);
             batch.asked.push_back(
                 {batching::detail::deadline_of(call), batching::detail::class_of(call)});
+            if (traced) batch.contexts.push_back(batching::detail::trace_context_of(call));
         });
     }
 

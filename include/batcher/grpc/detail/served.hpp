@@ -9,6 +9,7 @@
 #include <batcher/call_options.hpp>
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
+#include <batcher/detail/core/traced.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/waiters/fan_in.hpp>
 #include <batcher/grpc/deploy_options.hpp>
@@ -17,7 +18,9 @@
 #include <batcher/grpc/detail/incoming_call.hpp>
 #include <batcher/grpc/detail/item_reader.hpp>
 #include <batcher/grpc/detail/status.hpp>
+#include <batcher/grpc/detail/traceparent.hpp>
 #include <batcher/grpc/detail/wire.hpp>
+#include <batcher/trace_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -102,14 +105,21 @@ private:
     void hand_in() {
         auto* const anywhere = &batching::detail::CompletionExecutor::anywhere();
         constexpr auto accept = batching::detail::Accept::as_many_as_fit;
-        if (!reader_.asks()) return this->submit(*engine_, anywhere, accept);
+        if (!reader_.asks() && !engine_->tracing()) {
+            return this->submit(*engine_, anywhere, accept);
+        }
         const auto read_for = Steady::now() - arrived_;
-        this->submit_with_terms(*engine_, anywhere, accept, [&](std::size_t part) {
+        const auto asked_of = [&](std::size_t part) {
             CallOptions asked = reader_.asked(part);
             if (asked.timeout != no_timeout) {
                 asked.timeout = std::chrono::nanoseconds(asked.timeout) - read_for;
             }
             return asked;
+        };
+        const TraceContext of_call = trace_context_of(call_.context());
+        this->submit_with_terms(*engine_, anywhere, accept, asked_of, [&](std::size_t part) {
+            const TraceContext own = reader_.context(part);
+            return own.valid() ? own : of_call;
         });
     }
 
@@ -215,8 +225,8 @@ public:
 
     void flush() override { engine_->flush(); }
     std::size_t item_size() const noexcept override {
-        return sizeof(typename Call::Part) + sizeof(CallOptions) +
-               sizeof(batching::detail::Deadline) + 64;
+        return sizeof(typename Call::Part) + sizeof(CallOptions) + sizeof(TraceContext) +
+               sizeof(batching::detail::Traced) + sizeof(batching::detail::Deadline) + 64;
     }
 
 private:

@@ -11,6 +11,7 @@
 #include <batcher/error.hpp>
 #include <batcher/grpc/detail/protobuf.hpp>
 #include <batcher/priority.hpp>
+#include <batcher/trace_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -38,6 +39,24 @@ inline std::optional<std::chrono::nanoseconds> time_of(std::uint64_t sent) noexc
     return std::chrono::nanoseconds(sent);
 }
 
+// A context is sent as its 25 bytes, and none as 0. Any others are ignored, as traces are to fail no call.
+inline void append(std::string& out, const TraceContext& context) {
+    if (!context.valid()) return;
+    const auto byte = [](std::uint8_t value) { return static_cast<char>(value); };
+    std::ranges::transform(context.trace_id, std::back_inserter(out), byte);
+    std::ranges::transform(context.span_id, std::back_inserter(out), byte);
+    out += byte(context.flags);
+}
+inline TraceContext context_of(std::string_view sent) noexcept {
+    TraceContext context;
+    if (sent.size() != sizeof context) return {};
+    const auto byte = [](char value) { return static_cast<std::uint8_t>(value); };
+    std::ranges::transform(sent.substr(0, 16), context.trace_id.begin(), byte);
+    std::ranges::transform(sent.substr(16, 8), context.span_id.begin(), byte);
+    context.flags = byte(sent.back());
+    return context.valid() ? context : TraceContext();
+}
+
 // As enum Priority of the .proto has them.
 inline constexpr Priority priorities[]{Priority::normal, Priority::low, Priority::high};
 
@@ -45,7 +64,8 @@ struct ProcessRequest {
     std::string_view deployment;
     std::string_view schema;
     std::vector<std::string_view> items;
-    std::vector<CallOptions> asked;  // for each of the items, or empty: nothing
+    std::vector<CallOptions> asked;      // for each of the items, or empty: nothing
+    std::vector<TraceContext> contexts;  // of their callers; the same
 };
 
 class RequestReader {
@@ -62,6 +82,7 @@ public:
             take(field);
         }
         if (!timeouts_.empty() || !priorities_.empty()) take_asked();
+        check_number("trace_contexts", request_.contexts.size());
         return std::move(request_);
     }
 
@@ -70,7 +91,7 @@ private:
 
     static bool is_of_one_item(const Field& field) noexcept {
         const bool asks = field.number == 4 || field.number == 5;
-        return field.number == 3 || (asks && !field.delimited);
+        return field.number == 3 || field.number == 6 || (asks && !field.delimited);
     }
 
     void take(const Field& field) {
@@ -80,6 +101,7 @@ private:
         if (field.number == 1) request_.deployment = field.bytes;
         if (field.number == 2) request_.schema = field.bytes;
         if (field.number == 3) add(request_.items, field.bytes);
+        if (field.number == 6) add(request_.contexts, context_of(field.bytes));
     }
 
     using Numbers = std::vector<std::uint64_t>;
@@ -97,8 +119,8 @@ private:
     }
 
     void take_asked() {
-        check_number("timeouts", timeouts_);
-        check_number("priorities", priorities_);
+        check_number("timeouts", timeouts_.size());
+        check_number("priorities", priorities_.size());
         request_.asked.resize(request_.items.size());
         for (std::size_t i = 0; i < request_.asked.size(); ++i) {
             CallOptions& asked = request_.asked[i];
@@ -106,10 +128,10 @@ private:
             if (!priorities_.empty()) asked.priority = priority_of(priorities_[i]);
         }
     }
-    void check_number(std::string_view what, const Numbers& numbers) const {
-        if (numbers.empty() || numbers.size() == request_.items.size()) return;
+    void check_number(std::string_view what, std::size_t number) const {
+        if (number == 0 || number == request_.items.size()) return;
         fail(message,
-             fmt::format("it has {} {} for {} items", numbers.size(), what, request_.items.size()));
+             fmt::format("it has {} {} for {} items", number, what, request_.items.size()));
     }
     static Priority priority_of(std::uint64_t sent) {
         if (sent < std::size(priorities)) return priorities[sent];
@@ -210,6 +232,18 @@ inline void write_asked(std::string& out, std::span<const CallOptions> asked) {
 }
 // The most bytes that that takes.
 constexpr std::size_t most_asked(std::size_t items) noexcept { return 2 * 11 + items * (10 + 1); }
+
+// The context of the caller of each item of a ProcessRequest; nothing if there is none.
+inline void write_contexts(std::string& out, std::span<const TraceContext> contexts) {
+    if (std::ranges::none_of(contexts, &TraceContext::valid)) return;
+    for (const TraceContext& context : contexts) {
+        write_field(out, 6, [&](std::string& bytes) { append(bytes, context); });
+    }
+}
+// The most bytes that that takes.
+constexpr std::size_t most_contexts(std::size_t items) noexcept {
+    return items * (2 + sizeof(TraceContext));
+}
 
 // A result of a ProcessResponse.
 template <class Encode>
