@@ -198,12 +198,8 @@ private:
     void open(const asio::any_io_executor& executor, F&& function, const Options& options,
               std::shared_ptr<void> context_owner, Rules... rules) {
         using Runner = detail::FunctionRunner<std::decay_t<F>, In, Out, Clock>;
-        std::unique_ptr<detail::Appraiser> appraiser;
-        if constexpr (sizeof...(Rules) != 0) {
-            appraiser = std::make_unique<detail::RuleSet<In, Rules...>>(std::move(rules)...);
-        }
         attach(executor, std::make_unique<Runner>(std::forward<F>(function)), options,
-               std::move(context_owner), std::move(appraiser));
+               std::move(context_owner), detail::make_rules<In>(std::move(rules)...));
     }
 
     // For those who bring a runner of their own (detail/access.hpp). Without an executor: one worker.

@@ -41,6 +41,29 @@ TEST_CASE("a handle is a Batcher, so that one line changes between in process an
     static_assert(std::same_as<decltype(handle), decltype(deployed.model)>);
 }
 
+TEST_CASE("who observes a handle is told of its remote calls, and of what they failed with") {
+    const Directory directory;
+    const std::string address = "unix:" + directory.file("socket");
+    std::vector<batching::BatchReport> reports;
+    auto handle = rpc::connect<int, int>(
+        address, "doubling", {.timeout = 200ms},
+        batching::observe([&](const batching::BatchReport& report) { reports.push_back(report); }));
+    CHECK_THROWS_AS(handle.process(1).get(), batching::Error);  // nobody is there
+    Doubling doubling;
+    batching::Batcher<int, int> model(doubling.function(), at_once);
+    const auto deployment = rpc::deploy({.listen = address}, "doubling", model);
+    auto other = rpc::connect<int, int>(
+        address, "doubling", {},
+        batching::observe([&](const batching::BatchReport& report) { reports.push_back(report); }));
+    CHECK(other.process_many({1, 2, 3}).get() == std::vector{2, 4, 6});
+    REQUIRE(reports.size() == 2);
+    CHECK(reports[0].size == 1);
+    CHECK(reports[1].size == 3);
+    CHECK(reports[1].failed == 0);
+    CHECK(reports[1].error == nullptr);
+    CHECK(reports[1].run_time > 0ns);
+}
+
 TEST_CASE("a deployment listens on a unix socket") {
     const Directory directory;
     Doubling doubling;

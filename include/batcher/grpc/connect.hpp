@@ -26,10 +26,10 @@
 // there. Weights, keys and what is equal are the deployment's rules, and a deployment of an older version looks
 // at no timeouts and priorities.
 //
-// Traces (trace.hpp): a handle has one rule, batching::trace(tracer), after its options. Then its batches have spans, and
-// each remote call has the metadata `traceparent`, the span of its batch. If the callers of a batch are not all the same,
-// each item takes along the context of its own; so the spans over there know the callers, of all clients. Without the rule
-// nothing is sent.
+// Rules for a handle's batches, its remote calls, come after its options: batching::observe(f) is told of each (rules.hpp).
+// With batching::trace(tracer) they have spans (trace.hpp), and each remote call has the metadata `traceparent`, the span of
+// its batch. If the callers of a batch are not all the same, each item takes along the context of its own; so the spans over
+// there know the callers, of all clients. Without that rule nothing is sent.
 //
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
 // schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, too_heavy, overloaded (the
@@ -48,13 +48,13 @@
 #include <batcher/batcher.hpp>
 #include <batcher/codec.hpp>
 #include <batcher/detail/access.hpp>
-#include <batcher/detail/runtime/appraiser.hpp>
 #include <batcher/detail/runtime/patience.hpp>
 #include <batcher/detail/runtime/rule_set.hpp>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/remote.hpp>
 #include <batcher/grpc/detail/remote_runner.hpp>
 #include <batcher/grpc/detail/unix_socket.hpp>
+#include <batcher/rules.hpp>
 #include <batcher/trace.hpp>
 #include <chrono>
 #include <memory>
@@ -65,9 +65,12 @@ namespace batching::grpc {
 
 namespace detail {
 
-template <class In, class Out>
+template <class In, class Out, class... Rules>
 Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, std::string name,
-                         ConnectOptions options, batching::detail::Trace trace) {
+                         ConnectOptions options, Rules... rules) {
+    static_assert((batching::detail::watches<Rules> && ...),
+                  "the rules of a handle are batching::observe(f) and batching::trace(tracer): "
+                  "weights, keys and what is equal are said where the model is deployed");
     batching::detail::check_codec<In>();
     batching::detail::check_codec<Out>();
     check(options);
@@ -79,14 +82,9 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
     auto remote =
         std::make_shared<Remote>(std::move(address), std::move(name),
                                  batching::detail::call_schema<In, Out>(), std::move(options));
-    std::unique_ptr<batching::detail::Appraiser> rules;
-    if (trace.tracer != nullptr) {
-        rules = std::make_unique<batching::detail::RuleSet<In, batching::detail::Trace>>(
-            std::move(trace));
-    }
     auto handle = batching::detail::Access::make<In, Out>(
         std::move(executor), std::make_unique<RemoteRunner<In, Out>>(remote), batches,
-        std::move(rules));
+        batching::detail::make_rules<In>(std::move(rules)...));
     remote->on_replicas([engine = std::weak_ptr(batching::detail::Access::engine(handle)),
                          remote = std::weak_ptr(remote), at_each = batches.max_concurrent_batches] {
         const auto to = engine.lock();
@@ -109,31 +107,31 @@ Batcher<In, Out> connect(asio::any_io_executor executor, std::string address, st
 //     auto scorer = batching::grpc::connect<Params, double>("dns:///scorer:9000", "scorer");
 //     double y = co_await scorer.process(item);       // the same as with a Batcher in this process
 //
-// `trace` is batching::trace(tracer), or nothing.
+// `rules` are batching::observe(f) and batching::trace(tracer), or nothing.
 // Throws std::invalid_argument for an option out of range, an address that is empty or too long, or a PEM file that
 // cannot be read; never because a deployment is down.
-template <class In, class Out>
+template <class In, class Out, class... Rules>
 Batcher<In, Out> connect(std::string address, std::string name, ConnectOptions options = {},
-                         batching::detail::Trace trace = {}) {
+                         Rules... rules) {
     return detail::connect<In, Out>({}, std::move(address), std::move(name), std::move(options),
-                                    std::move(trace));
+                                    std::move(rules)...);
 }
 
 // A handle to a deployment that runs somewhere else. Callers without an executor of their own resume on `executor`. A
 // call under way counts as work there.
-template <class In, class Out, batching::detail::Executor Executor>
+template <class In, class Out, batching::detail::Executor Executor, class... Rules>
 Batcher<In, Out> connect(Executor executor, std::string address, std::string name,
-                         ConnectOptions options = {}, batching::detail::Trace trace = {}) {
+                         ConnectOptions options = {}, Rules... rules) {
     return detail::connect<In, Out>(asio::any_io_executor(std::move(executor)), std::move(address),
-                                    std::move(name), std::move(options), std::move(trace));
+                                    std::move(name), std::move(options), std::move(rules)...);
 }
 
 // A handle to a deployment that runs somewhere else, on the executor of an io_context, a thread_pool or the like.
-template <class In, class Out, batching::detail::ExecutionContext Context>
+template <class In, class Out, batching::detail::ExecutionContext Context, class... Rules>
 Batcher<In, Out> connect(Context& context, std::string address, std::string name,
-                         ConnectOptions options = {}, batching::detail::Trace trace = {}) {
+                         ConnectOptions options = {}, Rules... rules) {
     return connect<In, Out>(context.get_executor(), std::move(address), std::move(name),
-                            std::move(options), std::move(trace));
+                            std::move(options), std::move(rules)...);
 }
 
 }  // namespace batching::grpc

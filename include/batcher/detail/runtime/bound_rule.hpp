@@ -60,6 +60,14 @@ inline constexpr bool is_rule<Trace> = true;
 template <class R>
 concept ItemRule = is_rule<R>;
 
+// Rules that say nothing of items.
+template <class R>
+inline constexpr bool watches = false;
+template <class F>
+inline constexpr bool watches<Observe<F>> = true;
+template <>
+inline constexpr bool watches<Trace> = true;
+
 template <class R>
 inline constexpr bool is_weigh = false;
 template <class F>

@@ -75,4 +75,14 @@ private:
     std::tuple<BoundRule<In, R>...> rules_;
 };
 
+// Null: there are none.
+template <class In, class... R>
+std::unique_ptr<Appraiser> make_rules(R... rules) {
+    if constexpr (sizeof...(R) == 0) {
+        return nullptr;
+    } else {
+        return std::make_unique<RuleSet<In, R...>>(std::move(rules)...);
+    }
+}
+
 }  // namespace batching::detail
