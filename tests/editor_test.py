@@ -55,7 +55,7 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batching::@trace(tracer), tracer->@current();
     batching::@TracedBatch traced{.parent = {}, .links = {}};
     tracer->@start(traced)->@make_current();
-    tracer->start(traced)->@end(batching::@TracedEnd{.@failed = 0, .@error = {}}), tracer->start(traced)->@context();
+    tracer->start(traced)->@end(batching::BatchReport()), tracer->start(traced)->@context();
     batching::@CallInfo call{.@waited = {}, .@priority = batching::@Priority::normal};
     batching::@DispatchReason::@full, batching::DispatchReason::@timeout, batching::DispatchReason::@flushed;
     batching::@observe([](const batching::@BatchReport& r) {
@@ -85,7 +85,7 @@ void remote(batching::Batcher<int, int>& batcher) {
 """
 BATCHING = """asio detail grpc BatchFunction BatchInfo BatchReport BatchSpan Batcher CallInfo CallOptions Codec DeduplicateOptions
 DispatchReason Distribution Encodable Error NamedStats Operation Options Priority Result Stats Timeout TraceContext
-TracedBatch TracedEnd Tracer deduplicate deduplicate_by diagnosis errc error_category isolate_failures key_by make_error_code
+TracedBatch Tracer deduplicate deduplicate_by diagnosis errc error_category isolate_failures key_by make_error_code
 no_limit no_timeout observe outlives pad_to prometheus_content_type replicas schema_name to_prometheus trace weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many reconfigure stats"""

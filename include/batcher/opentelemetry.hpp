@@ -11,8 +11,8 @@
 //
 // The current span is the one of opentelemetry::context::RuntimeContext, so a coroutine of yours has to see to it that its
 // own is current when it awaits a call. A span of a batch has the attributes batcher.number, batcher.reason ("full",
-// "timeout" or "flushed"), batcher.items, batcher.callers, batcher.weight, and batcher.failed when it has ended; if the
-// batch has failed, the status Error, with the error's sentence, and an event "exception". It is of the kind CLIENT if it
+// "timeout" or "flushed"), batcher.items, batcher.callers, batcher.weight, and when it has ended batcher.oldest_wait_seconds
+// and batcher.failed; if the batch has failed, the status Error, with the error's sentence, and an event "exception". It is of the kind CLIENT if it
 // is a handle's, else INTERNAL. A tracestate is not carried from callers to their batch.
 #pragma once
 
@@ -30,9 +30,11 @@
 
 #include <algorithm>
 #include <array>
+#include <batcher/batch_report.hpp>
 #include <batcher/dispatch_reason.hpp>
 #include <batcher/trace.hpp>
 #include <batcher/trace_context.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -104,10 +106,12 @@ public:
     std::shared_ptr<void> make_current() override {
         return std::make_shared<api::trace::Scope>(span_);
     }
-    void end(const TracedEnd& end) override {
-        span_->SetAttribute("batcher.failed", static_cast<std::uint64_t>(end.failed));
-        if (end.error) {
-            const std::string sentence = sentence_of(end.error);
+    void end(const BatchReport& report) override {
+        const std::chrono::duration<double> waited = report.oldest_wait;
+        span_->SetAttribute("batcher.oldest_wait_seconds", waited.count());
+        span_->SetAttribute("batcher.failed", static_cast<std::uint64_t>(report.failed));
+        if (report.error) {
+            const std::string sentence = sentence_of(report.error);
             span_->AddEvent("exception", {{"exception.message", sentence.c_str()}});
             span_->SetStatus(api::trace::StatusCode::kError, sentence);
         }

@@ -28,12 +28,12 @@
 // what the tracer needs.
 #pragma once
 
+#include <batcher/batch_report.hpp>
 #include <batcher/dispatch_reason.hpp>
 #include <batcher/trace_context.hpp>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <span>
 #include <utility>
@@ -52,12 +52,6 @@ struct TracedBatch {
     bool remote = false;  // a handle's: what it calls is in another process
 };
 
-// How a batch has ended.
-struct TracedEnd {
-    std::size_t failed = 0;         // callers with an error, of those that are still there
-    std::exception_ptr error = {};  // of all of them, if they have one in common
-};
-
 // The span of a batch, as the tracer has it. Destroyed after end(). Its functions are not called at the same time.
 class BatchSpan {
 public:
@@ -74,7 +68,7 @@ public:
     virtual std::shared_ptr<void> make_current() { return nullptr; }
 
     // Once, on the thread that finishes the batch.
-    virtual void end(const TracedEnd& end) = 0;
+    virtual void end(const BatchReport& report) = 0;
 };
 
 // What makes spans.

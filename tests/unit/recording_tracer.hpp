@@ -121,11 +121,11 @@ private:
             tracer_.throw_if(Throws::make_current);
             return std::make_shared<Current>(span_.context);
         }
-        void end(const batching::TracedEnd& end) override {
+        void end(const batching::BatchReport& report) override {
             const std::lock_guard lock(tracer_.mutex);
             ++span_.ended;
-            span_.failed = end.failed;
-            span_.error = end.error;
+            span_.failed = report.failed;
+            span_.error = report.error;
             tracer_.throw_if(Throws::end);
         }
 

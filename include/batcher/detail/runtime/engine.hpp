@@ -51,9 +51,9 @@ public:
           runner_(std::move(runner)),
           timer_(std::move(timer)),
           appraiser_(std::move(appraiser)),
-          has_rules_(appraiser_ != nullptr && appraiser_->appraises()),
-          observed_(appraiser_ != nullptr && appraiser_->observes()),
           tracing_(appraiser_ == nullptr ? nullptr : appraiser_->tracer()),
+          has_rules_(appraiser_ != nullptr && appraiser_->appraises()),
+          observed_(tracing_ || (appraiser_ != nullptr && appraiser_->observes())),
           options_(options),
           weight_limits_{options.max_batch_weight, options.max_queue_weight},
           machine_(rules_of(options), *runner_),
@@ -261,9 +261,9 @@ private:
     const std::unique_ptr<Runner> runner_;
     const std::unique_ptr<Timer> timer_;
     const std::unique_ptr<Appraiser> appraiser_;
+    const Tracing tracing_;
     const bool has_rules_;
     const bool observed_;
-    const Tracing tracing_;
     std::shared_ptr<CompletionExecutor> own_;
 
     inline static constinit thread_local unsigned nested_runs = 0;  // of run(), on this thread

@@ -183,8 +183,6 @@ inline void Engine::complete(Batch& batch, Where where) {
     sending_.fetch_add(1, std::memory_order_relaxed);
     Actions actions = pump(now);
     locked.unlock();
-    post_starts(actions);
-    tracing_.end(batch, failed);
     carry_out(actions);
     if (observed_) report(batch, failed, now);
     send_groups(batch, here);
@@ -195,8 +193,11 @@ inline void Engine::complete(Batch& batch, Where where) {
 // Nobody else changes a batch between its completion and the hand-back of its calls.
 BATCHER_NOINLINE inline void Engine::report(const Batch& batch, std::size_t failed,
                                             Time now) noexcept {
-    appraiser_->observe({batch.number, batch.reason, batch.slot, batch.items, batch.weight,
-                         batch.started - batch.oldest, now - batch.started, failed, batch.error});
+    const BatchReport report{batch.number,        batch.reason, batch.slot,
+                             batch.items,         batch.weight, batch.started - batch.oldest,
+                             now - batch.started, failed,       batch.error};
+    tracing_.end(batch, report);
+    appraiser_->observe(report);
 }
 
 // Sends the groups of a completed batch to their executors, but for one.

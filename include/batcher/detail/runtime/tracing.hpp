@@ -1,11 +1,10 @@
 // Tracing: what an engine does for traces, if it has a tracer. What that throws goes nowhere.
 #pragma once
 
+#include <batcher/batch_report.hpp>
 #include <batcher/detail/core/batch.hpp>
 #include <batcher/detail/core/traced.hpp>
 #include <batcher/trace.hpp>
-#include <cstddef>
-#include <exception>
 #include <memory>
 #include <utility>
 
@@ -69,12 +68,12 @@ public:
         }
     }
 
-    // It has its results. Its error is still there.
-    void end(Batch& batch, std::size_t failed) const noexcept {
+    // It has its results.
+    void end(const Batch& batch, const BatchReport& report) const noexcept {
         if (tracer_ == nullptr || batch.trace == nullptr || batch.trace->span == nullptr) return;
         const auto span = std::move(batch.trace->span);
         try {
-            span->end({failed, batch.error});
+            span->end(report);
         } catch (...) {  // the batch has ended all the same
             return;
         }

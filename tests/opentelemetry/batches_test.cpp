@@ -1,43 +1,18 @@
-// OpenTelemetryTracer with OpenTelemetry's own SDK and its in-memory exporter: what is exported for batches.
-#include <batcher/opentelemetry.hpp>
-
-#include <opentelemetry/exporters/memory/in_memory_span_exporter.h>
-#include <opentelemetry/sdk/trace/simple_processor.h>
-#include <opentelemetry/sdk/trace/tracer_provider.h>
+// OpenTelemetryTracer: what is exported for batches.
+#include "telemetry.hpp"
 
 #include <asio.hpp>
 #include <batcher.hpp>
 #include <future>
-#include <map>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "../unit/catch.hpp"
 
+using namespace test;
+
 namespace {
-
-namespace api = opentelemetry::trace;
-namespace memory = opentelemetry::exporter::memory;
-namespace sdk = opentelemetry::sdk::trace;
-using batching::OpenTelemetryTracer;
-using batching::trace;
-using Spans = std::vector<std::unique_ptr<sdk::SpanData>>;
-
-struct Telemetry {
-    Telemetry() {
-        auto exporter = std::make_unique<memory::InMemorySpanExporter>();
-        data = exporter->GetData();
-        provider = std::make_shared<sdk::TracerProvider>(
-            std::make_unique<sdk::SimpleSpanProcessor>(std::move(exporter)));
-        tracer = provider->GetTracer("test");
-    }
-    OpenTelemetryTracer for_batches() const { return OpenTelemetryTracer("doubling", tracer); }
-
-    std::shared_ptr<memory::InMemorySpanData> data;
-    std::shared_ptr<sdk::TracerProvider> provider;
-    opentelemetry::nostd::shared_ptr<api::Tracer> tracer;
-};
 
 std::vector<int> doubling(std::vector<int> items) {
     for (int& item : items) {
