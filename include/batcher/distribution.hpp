@@ -29,6 +29,8 @@ struct SumOf<std::chrono::duration<Rep, Period>> {
     using type = std::chrono::duration<double, Period>;
 };
 
+struct DistributionAccess;  // for what sends them to other processes
+
 }  // namespace detail
 
 // How often which values were seen, batch sizes or times.
@@ -66,7 +68,8 @@ public:
     mean_type mean() const noexcept {
         const double mean = count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_);
         if constexpr (is_time) {
-            return T(static_cast<typename T::rep>(mean));
+            constexpr double longest = 9.2e18;  // that a T can be; figures may come from elsewhere
+            return T(static_cast<typename T::rep>(std::min(mean, longest)));
         } else {
             return mean;
         }
@@ -85,6 +88,16 @@ public:
             left -= buckets_[i];
         }
         return from_integer(largest_);
+    }
+
+    // Calls `visit(largest, count)` for each bucket that values were recorded in, in ascending order: so many were at
+    // most `largest`, and more than that of the bucket before. (The last bucket has no end: its `largest` is the
+    // largest T.) Complexity: as quantile().
+    template <class Visit>
+    void for_each_bucket(Visit visit) const {
+        for (std::size_t i = 0; i < buckets_.size(); ++i) {
+            if (buckets_[i] != 0) visit(from_integer(std::min(largest_in(i), most)), buckets_[i]);
+        }
     }
 
     // What was recorded since an earlier copy of this one: counts are exact, and so is the mean but for rounding; the
@@ -122,11 +135,17 @@ public:
     }
 
 private:
+    friend struct detail::DistributionAccess;
+
     // The values up to 64 have a bucket of their own; above, what lies between two powers of two, the larger included, is
     // cut into 32 buckets. So a batch of 256 is in the bucket that ends with 256, not in one that begins with it.
     static constexpr unsigned sub_bits = 5;
     static constexpr std::uint64_t sub_buckets = std::uint64_t{1} << sub_bits;
     static constexpr std::uint64_t limit = std::uint64_t{1} << 42;  // 73 minutes, in nanoseconds
+
+    static constexpr std::uint64_t most =  // that a T can be
+        is_time ? static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())
+                : std::numeric_limits<std::uint64_t>::max();
 
     static std::size_t bucket_of(std::uint64_t value) noexcept {
         if (value == 0) return 0;

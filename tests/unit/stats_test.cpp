@@ -281,6 +281,23 @@ TEST_CASE("how many values are at most any other value lacks those of the last 1
     CHECK(d.count_up_to(-1ns) == 0);
 }
 
+TEST_CASE("the buckets of a Distribution tell how many values lie where") {
+    Distribution<std::chrono::nanoseconds> d;
+    d.record(3ns, 2);
+    d.record(100ns);
+    d.record(10000h);
+    std::vector<std::pair<std::chrono::nanoseconds, std::uint64_t>> buckets;
+    d.for_each_bucket([&](std::chrono::nanoseconds largest, std::uint64_t count) {
+        buckets.emplace_back(largest, count);
+    });
+    REQUIRE(buckets.size() == 3);
+    CHECK(buckets[0] == std::pair{3ns, std::uint64_t{2}});
+    CHECK(buckets[1].first >= 100ns);
+    CHECK(buckets[1].first <= 103ns);
+    CHECK(buckets[1].second == 1);
+    CHECK(buckets[2] == std::pair{std::chrono::nanoseconds::max(), std::uint64_t{1}});
+}
+
 TEST_CASE("stats print as a short table") {
     batching::Batcher batcher{[](std::vector<int> items) { return items; }};
     batcher.process(1).get();
