@@ -40,7 +40,7 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@wait_time_high, s.@wait_time_low, s.@run_time;
     s.@batch_weight, s.@overloaded, s.@batches_cut_by_weight, s.@batches_cut_by_key, s.@batches_cut_by_deadline, s.@options, s.@since(s), batching::@diagnosis(s), s.@fixed_run_time, s.@run_time_per_item, s.@run_time_deviation, s.@target_batch_size, s.@least_batch_size;
     batching::@Distribution sizes = s.@batch_size;
-    sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count(), sizes.@count_up_to(1);
+    sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count(), sizes.@count_up_to(1), sizes.@since(sizes), sizes.@for_each_bucket([](std::size_t, std::uint64_t) {});
     batching::@to_prometheus(s, "name"), batching::to_prometheus({batching::@NamedStats{.@name = "name", .@stats = s}});
     batching::@prometheus_content_type.size();
     batching::@Result<int> result = 1;
@@ -80,6 +80,9 @@ void remote(batching::Batcher<int, int>& batcher) {
         .@share_port = true, .@max_connection_age = 1s, .@keepalive = {}};
     batching::grpc::@Deployment deployment = batching::grpc::@deploy(options, "", batcher);
     deployment.@wait(), deployment.@stop(), deployment.@address(), deployment.@addresses();
+    batching::grpc::@StatsReader reader{"", calls};
+    batching::grpc::@DeploymentStats seen = reader.@read().front();
+    seen.@deployment, seen.@diagnosis, seen.@stats;
     batching::grpc::$;
 }
 """
@@ -89,7 +92,7 @@ TracedBatch Tracer deduplicate deduplicate_by diagnosis errc error_category isol
 no_limit no_timeout observe outlives pad_to prometheus_content_type replicas schema_name to_prometheus trace weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many reconfigure stats"""
-GRPC = "detail Addresses ConnectOptions DeployOptions Deployment Keepalive Tls connect deploy"
+GRPC = "detail Addresses ConnectOptions DeployOptions Deployment DeploymentStats Keepalive StatsReader Tls connect deploy"
 SUGGESTED = [BATCHING, BATCHER, "get item items resume_on", GRPC]
 
 

@@ -15,3 +15,4 @@
 #include <batcher/codec.hpp>
 #include <batcher/grpc/connect.hpp>
 #include <batcher/grpc/deployment.hpp>
+#include <batcher/grpc/stats_reader.hpp>

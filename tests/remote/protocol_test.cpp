@@ -300,7 +300,7 @@ TEST_CASE("reflection tells of the service and its messages") {
     const auto* pool = google::protobuf::DescriptorPool::generated_pool();
     const auto* service = pool->FindServiceByName("batcher.v1.Deployment");
     REQUIRE(service != nullptr);
-    CHECK(service->method_count() == 2);
+    CHECK(service->method_count() == 3);
     const auto* request = pool->FindMessageTypeByName("batcher.v1.ProcessRequest");
     REQUIRE(request != nullptr);
     CHECK(request->FindFieldByNumber(3)->is_repeated());

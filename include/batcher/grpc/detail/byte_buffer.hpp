@@ -20,6 +20,7 @@ namespace batching::grpc::detail {
 inline constexpr const char* service_name = "batcher.v1.Deployment";
 inline constexpr const char* process_method = "/batcher.v1.Deployment/Process";
 inline constexpr const char* describe_method = "/batcher.v1.Deployment/Describe";
+inline constexpr const char* stats_method = "/batcher.v1.Deployment/Stats";
 inline constexpr const char* not_accepted_mark = "batcher-not-accepted";
 inline constexpr const char* deployment_mark = "batcher-deployment";
 // How many items fill a batch of the deployment that has answered.

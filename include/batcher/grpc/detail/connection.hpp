@@ -3,6 +3,7 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -141,6 +143,18 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options,
         arguments.SetSslTargetNameOverride(options.tls->server_name);
     }
     return arguments;
+}
+
+// For one call, with what the options say that goes with each.
+inline std::shared_ptr<::grpc::ClientContext> call_context(
+    const ConnectOptions& options, std::chrono::system_clock::time_point deadline,
+    bool wait_for_ready) {
+    auto context = std::make_shared<::grpc::ClientContext>();
+    context->set_deadline(deadline);
+    context->set_wait_for_ready(wait_for_ready);
+    for (const auto& [key, value] : options.metadata) context->AddMetadata(key, value);
+    if (!options.token.empty()) context->AddMetadata("authorization", "Bearer " + options.token);
+    return context;
 }
 
 // A channel, and what calls go through.

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <batcher/error.hpp>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,6 +26,7 @@ namespace batching::grpc::detail::wire {
 struct Field {
     std::uint32_t number = 0;
     std::uint64_t value = 0;  // of a varint
+    std::uint64_t bits = 0;   // of a double
     std::string_view bytes;   // of a string, of bytes, of a message
     bool delimited = false;   // it holds bytes
 };
@@ -44,12 +46,13 @@ public:
         field.number = static_cast<std::uint32_t>(key >> 3U);
         field.delimited = false;
         field.value = 0;
+        field.bits = 0;
         switch (key & 7U) {
             case 0:
                 field.value = varint();
                 return true;
             case 1:
-                take(8);
+                field.bits = eight_bytes();
                 return true;
             case 2:
                 field.bytes = take(varint());
@@ -87,6 +90,16 @@ private:
         return taken;
     }
 
+    std::uint64_t eight_bytes() {
+        std::uint64_t bits = 0;
+        unsigned shift = 0;
+        for (const char byte : take(8)) {
+            bits |= std::uint64_t{static_cast<std::uint8_t>(byte)} << shift;
+            shift += 8;
+        }
+        return bits;
+    }
+
     std::string_view message_;
     std::string_view rest_;
 };
@@ -100,22 +113,31 @@ void read_numbers(std::string_view message, const Field& field, Take take) {
 
 // ---- writing -------------------------------------------------------------------------------------------
 
-inline constexpr char delimited(unsigned number) noexcept {
-    return static_cast<char>(number << 3U | 2U);
-}
-
 inline void write_varint(std::string& out, std::uint64_t value) {
     for (; value >= 0x80; value >>= 7U) out.push_back(static_cast<char>(value | 0x80U));
     out.push_back(static_cast<char>(value));
 }
 
+enum class Kind : unsigned char { varint = 0, eight_bytes = 1, delimited = 2 };
+
+inline void write_key(std::string& out, unsigned number, Kind kind) {
+    write_varint(out, number << 3U | static_cast<unsigned>(kind));
+}
+
 inline void write_number(std::string& out, unsigned number, std::uint64_t value) {
-    out.push_back(static_cast<char>(number << 3U));
+    write_key(out, number, Kind::varint);
     write_varint(out, value);
 }
 
+inline void write_double(std::string& out, unsigned number, double value) {
+    write_key(out, number, Kind::eight_bytes);
+    const auto bits = std::bit_cast<std::uint64_t>(value);
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        out.push_back(static_cast<char>(bits >> shift));
+}
+
 inline void write_bytes(std::string& out, unsigned number, std::string_view bytes) {
-    out.push_back(delimited(number));
+    write_key(out, number, Kind::delimited);
     write_varint(out, bytes.size());
     out.append(bytes);
 }
@@ -124,7 +146,7 @@ inline void write_bytes(std::string& out, unsigned number, std::string_view byte
 // one, a larger one is moved up.
 template <class Write>
 void write_field(std::string& out, unsigned number, Write write) {
-    out.push_back(delimited(number));
+    write_key(out, number, Kind::delimited);
     out.push_back(0);
     const std::size_t start = out.size();
     write(out);

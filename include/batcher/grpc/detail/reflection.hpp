@@ -15,6 +15,10 @@
 #include <grpcpp/support/method_handler.h>
 
 #include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/stats_wire.hpp>
+#include <batcher/options.hpp>
+#include <batcher/stats.hpp>
+#include <concepts>
 #include <string>
 
 namespace batching::grpc::detail {
@@ -80,14 +84,56 @@ private:
         field(description, 2, "schema", Field::TYPE_STRING);
         field(description, 3, "max_items", Field::TYPE_UINT64);
 
+        add_stats();
+
         auto& service = *file_.add_service();
         service.set_name("Deployment");
-        for (const std::string method : {"Process", "Describe"}) {
+        for (const std::string method : {"Process", "Describe", "Stats"}) {
             auto& added = *service.add_method();
             added.set_name(method);
             added.set_input_type(".batcher.v1." + method + "Request");
             added.set_output_type(".batcher.v1." + method + "Response");
         }
+    }
+
+    void add_stats() {
+        message("StatsRequest");
+        of_type(repeated(field(message("StatsResponse"), 1, "deployments")), "DeploymentStats");
+
+        Message& deployment = message("DeploymentStats");
+        field(deployment, 1, "deployment", Field::TYPE_STRING);
+        field(deployment, 2, "diagnosis", Field::TYPE_STRING);
+        of_type(field(deployment, 3, "stats"), "Stats");
+
+        describe(Stats(), message("Stats"));
+        describe(Options(), message("Options"));
+
+        Message& distribution = message("Distribution");
+        of_type(repeated(field(distribution, 1, "buckets")), "Bucket");
+        field(distribution, 2, "sum", Field::TYPE_DOUBLE);
+        field(distribution, 3, "smallest", Field::TYPE_UINT64);
+        field(distribution, 4, "largest", Field::TYPE_UINT64);
+        Message& bucket = message("Bucket");
+        field(bucket, 1, "at_most", Field::TYPE_UINT64);
+        field(bucket, 2, "count", Field::TYPE_UINT64);
+    }
+
+    template <class Described>
+    static void describe(const Described& none, Message& message) {
+        wire::each_field(none, [&](int number, const char* field_name, const auto& member) {
+            describe(member, field(message, number, field_name));
+        });
+    }
+
+    // By the type that a member of Stats has.
+    static void describe(std::integral auto, Field& field) { field.set_type(Field::TYPE_UINT64); }
+    static void describe(double, Field& field) { field.set_type(Field::TYPE_DOUBLE); }
+    static void describe(wire::ExactTime, Field& field) { field.set_type(Field::TYPE_DOUBLE); }
+    static void describe(Timeout, Field& field) { field.set_type(Field::TYPE_UINT64); }
+    static void describe(const Options&, Field& field) { of_type(field, "Options"); }
+    template <class T>
+    static void describe(const Distribution<T>&, Field& field) {
+        of_type(field, "Distribution");
     }
 
     Message& message(const char* message_name) {

@@ -79,17 +79,9 @@ public:
         on_replicas_();
     }
 
-    // For one call, with what the options say that goes with each.
     std::shared_ptr<::grpc::ClientContext> new_context(
         std::chrono::system_clock::time_point deadline, bool wait_for_ready) const {
-        auto context = std::make_shared<::grpc::ClientContext>();
-        context->set_deadline(deadline);
-        context->set_wait_for_ready(wait_for_ready);
-        for (const auto& [key, value] : options.metadata) context->AddMetadata(key, value);
-        if (!options.token.empty()) {
-            context->AddMetadata("authorization", "Bearer " + options.token);
-        }
-        return context;
+        return call_context(options, deadline, wait_for_ready);
     }
 
     // Why the last attempt to connect failed; "" if there has been an answer since.

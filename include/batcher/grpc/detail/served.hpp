@@ -20,6 +20,7 @@
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/traceparent.hpp>
 #include <batcher/grpc/detail/wire.hpp>
+#include <batcher/stats.hpp>
 #include <batcher/trace_context.hpp>
 #include <chrono>
 #include <cstddef>
@@ -48,6 +49,7 @@ public:
                                            const DeployOptions& options) = 0;
     // What waits is not to wait for its batch to fill.
     virtual void flush() = 0;
+    virtual Stats stats() const = 0;
 
     const std::string& name() const noexcept { return name_; }
     const std::string& schema() const noexcept { return schema_; }
@@ -224,6 +226,7 @@ public:
     }
 
     void flush() override { engine_->flush(); }
+    Stats stats() const override { return engine_->stats(); }
     std::size_t item_size() const noexcept override {
         return sizeof(typename Call::Part) + sizeof(CallOptions) + sizeof(TraceContext) +
                sizeof(batching::detail::Traced) + sizeof(batching::detail::Deadline) + 64;

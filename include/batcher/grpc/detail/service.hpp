@@ -16,6 +16,7 @@
 #include <batcher/grpc/detail/incoming_call.hpp>
 #include <batcher/grpc/detail/served.hpp>
 #include <batcher/grpc/detail/shortened.hpp>
+#include <batcher/grpc/detail/stats_report.hpp>
 #include <batcher/grpc/detail/status.hpp>
 #include <batcher/grpc/detail/wire.hpp>
 #include <memory>
@@ -56,12 +57,13 @@ public:
     const std::vector<std::unique_ptr<Served>>& served() const noexcept { return served_; }
 
 private:
-    enum class Method : unsigned char { unknown, process, describe, check, watch };
+    enum class Method : unsigned char { unknown, process, describe, stats, check, watch };
 
     static Method method_of(IncomingCall& call) {
         const std::string& name = call.context().method();
         if (name == process_method) return Method::process;
         if (name == describe_method) return Method::describe;
+        if (name == stats_method) return Method::stats;
         if (name == health_check_method) return Method::check;
         if (name == health_watch_method) return Method::watch;
         return Method::unknown;
@@ -75,7 +77,7 @@ private:
         }
         try {
             take_memory(call, IncomingCall::size_of_call);
-            if (method == Method::process || method == Method::describe) admit(call);
+            if (method != Method::check && method != Method::watch) admit(call);
         } catch (...) {
             return call.refuse(status_of(std::current_exception()));
         }
@@ -93,6 +95,8 @@ private:
                     return health_.watch(call);
                 case Method::describe:
                     return call.reply(description());
+                case Method::stats:
+                    return call.reply(stats_.bytes());
                 default:
                     break;
             }
@@ -211,6 +215,7 @@ private:
     const DeployOptions& options_;
     const std::vector<std::unique_ptr<Served>> served_;
     std::atomic<bool> stopping_{false};
+    StatsReport stats_{served_};
     Health health_;
     ActiveCalls active_;
     Decoders decoders_{[this](IncomingCall& call) { return step(call); }};
