@@ -7,6 +7,7 @@
 #include <numeric>
 #include <random>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace latency_target_test {
@@ -271,6 +272,130 @@ TEST_CASE("random loads: no batch is larger than allowed, each call ends once, i
         REQUIRE(next == calls);
         for (const auto& reply : f.replies) REQUIRE(reply.times == 1);
     }
+}
+
+// ---- callers who come straight back ----------------------------------------------------------------------
+
+// A closed loop: callers call again soon after they have their results. Batches run side by side, for 1 ms and 1 ms an item.
+struct ClosedLoop : Asking {
+    explicit ClosedLoop(Options options = {.max_batch_size = 64, .latency_target = 100ms})
+        : batcher(
+              context,
+              [this](std::vector<int> items) -> aio::awaitable<std::vector<int>> {
+                  sizes.push_back(items.size());
+                  aio::basic_waitable_timer<ManualClock> runs(context);
+                  runs.expires_after(1ms + static_cast<int>(items.size()) * 1ms);
+                  co_await runs.async_wait(aio::use_awaitable);
+                  co_return items;
+              },
+              options) {}
+
+    void calls(int callers) {
+        for (int i = 0; i < callers; ++i) {
+            batcher.async_process(i, [this](const std::exception_ptr&, int) { ++resumed; });
+        }
+        settle(context);
+    }
+    // 16 callers, half of whom come while the others run.
+    void loop_for(ManualClock::duration time) {
+        calls(8);
+        calls(8);
+        for (ManualClock::duration passed = 0ns; passed < time; passed += 100us) {
+            const int back = std::exchange(resumed, 0);
+            advance(100us);
+            calls(back);
+        }
+        resumed = 0;
+        last = sizes.back();
+        for (int i = 0; i < 100; ++i) advance(1ms);  // those that are under way end
+        sizes.clear();
+    }
+    // Four call of whom one comes back, who is behind all others.
+    void three_go() {
+        loop_for(300ms);
+        calls(4);
+        advance(5ms);
+        ask(batcher, 1);
+        settle(context);
+    }
+    static constexpr ManualClock::duration window = 150us;  // 3 % of a run of four
+
+    int resumed = 0;  // callers who have their results
+    Sizes sizes;
+    std::size_t last = 0;  // of those, while all callers were there
+    ManualBatcher batcher;
+};
+
+TEST_CASE("callers who come straight back share a batch, although they began in two") {
+    const std::size_t slots = GENERATE(1, 2);
+    ClosedLoop f({.max_batch_size = 64, .max_concurrent_batches = slots, .latency_target = 100ms});
+    f.loop_for(300ms);
+    CHECK(f.last == 16);
+}
+
+TEST_CASE("callers who do not come back are waited for at most 3 % of the last run time") {
+    ClosedLoop f;
+    f.three_go();
+    REQUIRE(f.sizes == Sizes{4});
+    f.advance(ClosedLoop::window - 1ns);
+    CHECK(f.sizes == Sizes{4});
+    f.advance(1ns);
+    CHECK(f.sizes == Sizes{4, 1});
+    f.advance(2ms);
+    f.check_once();
+}
+
+TEST_CASE("as soon as they are there their batch leaves") {
+    ClosedLoop f;
+    f.three_go();
+    f.ask_all(f.batcher, {2, 3});
+    settle(f.context);
+    CHECK(f.sizes == Sizes{4});
+    f.ask(f.batcher, 4);
+    settle(f.context);
+    CHECK(f.sizes == Sizes{4, 4});
+}
+
+TEST_CASE("flush(), close() and drain() wait for nobody") {
+    ClosedLoop f;
+    f.three_go();
+    SECTION("flush()") { f.batcher.flush(); }
+    SECTION("close()") { f.batcher.close(); }
+    SECTION("drain()") {
+        f.batcher.async_drain([](const std::exception_ptr&) {});
+    }
+    settle(f.context);
+    CHECK(f.sizes == Sizes{4, 1});
+}
+
+TEST_CASE("a caller who leaves while its batch waits for others harms nobody") {
+    ClosedLoop f;
+    f.three_go();
+    f.batcher.cancel();
+    f.advance(1s);
+    CHECK(f.sizes == Sizes{4});
+    f.calls(3);
+    CHECK(f.sizes == Sizes{4, 3});
+    CHECK(f.replies.front().aborted());
+    f.check_once();
+}
+
+TEST_CASE("without a target, or with many slots, nobody is waited for") {
+    ClosedLoop f(GENERATE(
+        Options{.max_batch_size = 64, .batch_timeout = 0},
+        Options{.max_batch_size = 64, .max_concurrent_batches = 3, .latency_target = 100ms}));
+    f.three_go();
+    CHECK(f.sizes == Sizes{4, 1});
+}
+
+TEST_CASE("callers who come whenever they like are not waited for") {
+    Fixture f({.max_batch_size = 64, .latency_target = 100ms});
+    std::mt19937 random(1);  // NOLINT(cert-msc51-cpp)
+    for (int i = 0; i < 500; ++i) {
+        f.burst(1 + static_cast<int>(random() % 3));
+        f.advance(std::chrono::microseconds(random() % 4'000));
+    }
+    CHECK(f.batcher.stats().wait_time.quantile(1) == 0ns);
 }
 
 // ---- items that have weights -----------------------------------------------------------------------------

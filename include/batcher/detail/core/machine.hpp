@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <batcher/detail/core/batch.hpp>
+#include <batcher/detail/core/echo.hpp>
 #include <batcher/detail/core/estimate.hpp>
 #include <batcher/detail/core/heap.hpp>
 #include <batcher/detail/core/outbox.hpp>
@@ -50,7 +51,10 @@ public:
                              Time now) noexcept;
 
     // Plain calls wait: a chain that leads by `next` from the newest to the oldest, or null.
-    void arrived(Link* newest) noexcept { recorder_.accepted(queue_.main().push(newest)); }
+    void arrived(Link* newest) noexcept {
+        if (has_target()) note_arrivals(newest);
+        recorder_.accepted(queue_.main().push(newest));
+    }
     // The same for calls of which some have terms.
     void arrived_with_terms(Link* newest) noexcept;
     void arrived_with_terms(ItemCall& call) noexcept;
@@ -138,6 +142,7 @@ public:
     void completed(Batch& batch, std::size_t failed, Time now) noexcept {
         slots_.give_back(batch.slot);
         recorder_.completed(batch, failed, now);
+        if (has_target()) echo_.completed(batch.size, now, now - batch.started);
         if (learns_from(batch)) estimate_.completed(batch.weight, now - batch.started);
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
         batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
@@ -199,25 +204,24 @@ private:
     void start() noexcept;
     // The line that the next batch is formed from, if one may leave.
     Line* next_line(Time now) noexcept;
-    std::optional<DispatchReason> reason(Line& line, Time now) const noexcept {
-        if (const auto reason = rules_.reason(line, closed_, now)) return reason;
-        if (line.only_plain_calls() || leave_by(line, sizes_.of(line)) > now) return std::nullopt;
-        return DispatchReason::timeout;
-    }
+    std::optional<DispatchReason> reason(Line& line, Time now) const noexcept;
     // When a batch of a line leaves at the latest, given a slot. Precondition: it is not empty.
-    Time due(Line& line) const noexcept {
-        const Time due = rules_.due(line);
-        return line.only_plain_calls() ? due : std::min(due, leave_by(line, sizes_.of(line)));
-    }
+    Time due(Line& line, Time now) const noexcept;
     Time leave_by(Line& line, std::size_t size) const noexcept;
+    // With a target: until when it waits for callers who come straight back. In the past: it does not.
+    Time held_until(const Line& line, Time now) const noexcept {
+        return has_target() && echo_.until() > now ? held_by_echo(line, now) : Time::min();
+    }
+    Time held_by_echo(const Line& line, Time now) const noexcept;
+    void note_arrivals(const Link* newest) noexcept;
+    bool has_target() const noexcept { return rules_.latency_target != Rules::never; }
     Time run_time_to_meet(std::size_t size) const noexcept;
 
     // Takes those that go together; none if none of them can be in time.
     void form(Batch& batch, Line& line, Time now) noexcept;
     // The largest size of a batch that begins with this call, of those that are no larger than `most`.
     std::size_t limit(std::size_t most, const Call& first, Time now) noexcept {
-        if (rules_.latency_target == Rules::never) return most;
-        return limit_by_target(most, first, now);
+        return has_target() ? limit_by_target(most, first, now) : most;
     }
     std::size_t limit_by_target(std::size_t most, const Call& first, Time now) noexcept;
     std::size_t target_size(Time left, std::size_t first, std::size_t most) const noexcept;
@@ -276,6 +280,7 @@ private:
 
     Slots slots_;
     Estimate estimate_;
+    Echo echo_;
     bool had_deadlines_ = false;                 // so run times are learnt
     Time unhurried_ = Rules::never;              // deadlines from then on: see unhurried()
     Heap<Deadline, EarlierDeadline> deadlines_;  // of calls that wait or run

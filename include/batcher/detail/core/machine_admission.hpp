@@ -57,7 +57,7 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
 inline bool Machine::learns_from(const Batch& batch) const noexcept {
     // That a queue is full can be told from fewer.
     const bool limited = rules_.limited() && (!estimate_.known() || batch.number % 4 == 0);
-    const bool plans = had_deadlines_ || rules_.latency_target != Rules::never;
+    const bool plans = had_deadlines_ || has_target();
     return (plans || limited) && !batch.error;
 }
 

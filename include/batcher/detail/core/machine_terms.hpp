@@ -24,6 +24,7 @@ BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept 
 
 inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
     recorder_.accepted(1);
+    if (has_target()) echo_.arrived(call.queued_at);
     if (call.deadline != nullptr) {
         deadlines_.push(*call.deadline);
         had_deadlines_ = true;
@@ -141,7 +142,7 @@ void Machine::fail_place(Call& call, const std::exception_ptr& error, Record rec
 
 inline void Machine::changed(Line* line) noexcept {
     if (line == nullptr) return;
-    queue_.lines().changed(*line, line->empty() ? Rules::never : due(*line), closed_);
+    queue_.lines().changed(*line, line->empty() ? Rules::never : due(*line, Time::max()), closed_);
 }
 
 // Lines may have become due.
