@@ -43,11 +43,12 @@ struct Stats {
 
     // ---- and by what made them smaller, where calls have weights, keys or deadlines ----
 
-    std::uint64_t batches_cut_by_weight =
-        0;  // the next item would have been beyond max_batch_weight
-    std::uint64_t batches_cut_by_key =
-        0;  // items of other keys waited, which could not go with them
-    std::uint64_t batches_cut_by_deadline = 0;  // more items would have made one of them late
+    // The next item would have been beyond max_batch_weight.
+    std::uint64_t batches_cut_by_weight = 0;
+    // Items of other keys waited, which could not go with them.
+    std::uint64_t batches_cut_by_key = 0;
+    // More items would have made one of them late.
+    std::uint64_t batches_cut_by_deadline = 0;
 
     // ---- items, now ----
 
