@@ -79,6 +79,9 @@ void remote(batching::Batcher<int, int>& batcher) {
         .@max_message_size = 1, .@max_items_per_call = 1, .@max_calls_per_connection = 1, .@max_memory = 1, .@drain_timeout = 1s,
         .@share_port = true, .@max_connection_age = 1s, .@keepalive = {}};
     batching::grpc::@Deployment deployment = batching::grpc::@deploy(options, "", batcher);
+    batching::grpc::@ConnectionStats met = batching::grpc::@connection_stats(batcher);
+    met.@calls, met.@repeats, met.@reconnects, met.@replicas, met.@errors(batching::errc::unavailable), met.@other_errors();
+    batching::grpc::@to_prometheus(met, "name");
     deployment.@wait(), deployment.@stop(), deployment.@address(), deployment.@addresses();
     batching::grpc::@StatsReader reader{"", calls};
     batching::grpc::@DeploymentStats seen = reader.@read().front();
@@ -92,7 +95,8 @@ TracedBatch Tracer deduplicate deduplicate_by diagnosis errc error_category isol
 no_limit no_timeout observe outlives pad_to prometheus_content_type replicas schema_name to_prometheus trace weigh"""
 BATCHER = """async_drain async_process async_process_each async_process_many cancel close drain flush get_executor process
 process_each process_many reconfigure stats"""
-GRPC = "detail Addresses ConnectOptions DeployOptions Deployment DeploymentStats Keepalive StatsReader Tls connect deploy"
+GRPC = """detail Addresses ConnectOptions ConnectionStats DeployOptions Deployment DeploymentStats Keepalive StatsReader Tls
+connect connection_stats deploy to_prometheus"""
 SUGGESTED = [BATCHING, BATCHER, "get item items resume_on", GRPC]
 
 

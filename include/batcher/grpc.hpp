@@ -14,5 +14,6 @@
 #include <batcher/batcher.hpp>
 #include <batcher/codec.hpp>
 #include <batcher/grpc/connect.hpp>
+#include <batcher/grpc/connection_stats.hpp>
 #include <batcher/grpc/deployment.hpp>
 #include <batcher/grpc/stats_reader.hpp>

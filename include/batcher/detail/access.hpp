@@ -11,7 +11,7 @@ namespace batching::detail {
 
 struct Access {
     template <class In, class Out, class Clock>
-    static const std::shared_ptr<Engine>& engine(Batcher<In, Out, Clock>& batcher) {
+    static const std::shared_ptr<Engine>& engine(const Batcher<In, Out, Clock>& batcher) {
         return batcher.engine_;
     }
 

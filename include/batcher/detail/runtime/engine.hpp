@@ -85,6 +85,8 @@ public:
         return kept.get();
     }
 
+    const Runner& runner() const noexcept { return *runner_; }
+
     // How much too old the time of a call may be (burst_clock.hpp): a twentieth of batch_timeout, or of latency_target,
     // that the Batcher was made with; but 5 us if that is less, and 50 us at most.
     Time time_tolerance() const noexcept { return time_tolerance_; }

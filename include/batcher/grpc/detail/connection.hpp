@@ -10,9 +10,11 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
+#include <atomic>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -175,8 +177,19 @@ struct Connection {
 
     bool ready() const { return channel->GetState(false) == GRPC_CHANNEL_READY; }
 
+    // As its calls meet it: one has been answered, which says whether it had been lost before.
+    bool is_back() const noexcept { return met_.exchange(Met::answered) == Met::lost; }
+    void not_ready() const noexcept {
+        Met answered = Met::answered;
+        met_.compare_exchange_strong(answered, Met::lost);
+    }
+
     std::shared_ptr<::grpc::Channel> channel;
     std::unique_ptr<::grpc::GenericStub> stub;
+
+private:
+    enum class Met : std::uint8_t { nothing, answered, lost };
+    mutable std::atomic<Met> met_{Met::nothing};
 };
 
 }  // namespace batching::grpc::detail

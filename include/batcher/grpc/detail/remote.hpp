@@ -9,6 +9,7 @@
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/addresses.hpp>
 #include <batcher/grpc/detail/connection.hpp>
+#include <batcher/grpc/detail/connection_counts.hpp>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -110,6 +111,7 @@ public:
     const std::string deployment;
     const std::string schema;
     const ConnectOptions options;
+    ConnectionCounts counts;
 
 private:
     using Steady = std::chrono::steady_clock;

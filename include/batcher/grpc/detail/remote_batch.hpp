@@ -77,6 +77,7 @@ public:
     }
 
     void cancel() noexcept {
+        cancelled_.store(true, std::memory_order_relaxed);
         for (Call& call : calls_) call.cancel();
     }
 
@@ -249,6 +250,11 @@ private:
     void set_results() {
         batch_.results.reserve(results_.size());
         for (auto& result : results_) batch_.results.push_back(*std::move(result));
+        if (cancelled_.load(std::memory_order_relaxed)) return;  // nobody waits for them
+        ErrorTally failed(remote_->counts);
+        for (const Result& result : batch_.results) {
+            if (!result.has_value()) failed.add(result.error());
+        }
     }
 
     const std::shared_ptr<Remote> remote_;
@@ -259,6 +265,7 @@ private:
     std::vector<std::optional<Result>> results_;
     std::atomic<std::size_t> left_{0};
     std::optional<Done> done_;
+    std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace batching::grpc::detail

@@ -94,7 +94,10 @@ private:
         // Another time it is another replica's turn.
         const auto connection = remote_->connection(replica_ + attempts_);
         connection_ = connection;
-        if (!connection->ready()) watch(context);
+        if (!connection->ready()) {
+            connection->not_ready();
+            watch(context);
+        }
         connection->stub->UnaryCall(context.get(), method, {}, &request_, &reply_,
                                     [self = shared(), context, then](const ::grpc::Status& status) {
                                         self->stop_watching();
@@ -168,12 +171,14 @@ private:
         if (moves(status)) return start();
         ++attempts_;
         const std::string mistake = this->mistake(status);
-        if (!mistake.empty()) return done(unreachable_error(*remote_, mistake), reply_);
+        if (!mistake.empty()) return ended(unreachable_error(*remote_, mistake));
         if (status.ok()) {
             remote_->reached();
+            if (connection_->is_back()) ConnectionCounts::add(remote_->counts.reconnects);
             if (has_mark(deployment_mark)) remote_->recognise(batch_size());
-            return done(nullptr, reply_);
+            return ended(nullptr);
         }
+        if (!connection_->ready()) connection_->not_ready();
         if (has_time()) {
             if (has_mark(not_accepted_mark) || may_repeat(status)) {
                 return again(&RemoteCall::start);
@@ -184,7 +189,12 @@ private:
             }
         }
         const bool waited_in_vain = is_own_deadline(status) && !connection_->ready();
-        done(call_error(*remote_, status, waited_in_vain ? remote_->reason() : ""), reply_);
+        ended(call_error(*remote_, status, waited_in_vain ? remote_->reason() : ""));
+    }
+
+    void ended(std::exception_ptr error) {
+        ConnectionCounts::add(remote_->counts.calls);
+        done(std::move(error), reply_);
     }
 
     // For another attempt; nobody waits for the result of one that is cancelled.
@@ -232,6 +242,7 @@ private:
     }
 
     void again(void (RemoteCall::*step)()) {
+        if (step == &RemoteCall::start) ConnectionCounts::add(remote_->counts.repeats);
         later(delay(), [self = shared(), step] { (*self.*step)(); });
     }
 
@@ -246,7 +257,7 @@ private:
                 return again(&RemoteCall::ask_who);
             }
         }
-        done(call_error(*remote_, cancellation_, ""), reply_);
+        ended(call_error(*remote_, cancellation_, ""));
     }
 
     const std::shared_ptr<Remote> remote_;

@@ -35,6 +35,8 @@ class RemoteRunner final : public batching::detail::ItemRunner<In, Out> {
 public:
     explicit RemoteRunner(std::shared_ptr<Remote> remote) : remote_(std::move(remote)) {}
 
+    const Remote& remote() const noexcept { return *remote_; }
+
     [[noreturn]] void complete(Options&) const override {
         throw std::invalid_argument(
             "a handle cannot be reconfigured: ConnectOptions are given when it is made");
