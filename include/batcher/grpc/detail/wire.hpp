@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <limits>
 #include <optional>
@@ -50,10 +51,10 @@ inline void append(std::string& out, const TraceContext& context) {
 inline TraceContext context_of(std::string_view sent) noexcept {
     TraceContext context;
     if (sent.size() != sizeof context) return {};
-    const auto byte = [](char value) { return static_cast<std::uint8_t>(value); };
-    std::ranges::transform(sent.substr(0, 16), context.trace_id.begin(), byte);
-    std::ranges::transform(sent.substr(16, 8), context.span_id.begin(), byte);
-    context.flags = byte(sent.back());
+    std::memcpy(context.trace_id.data(), sent.data(), context.trace_id.size());
+    std::memcpy(context.span_id.data(), sent.data() + context.trace_id.size(),
+                context.span_id.size());
+    context.flags = static_cast<std::uint8_t>(sent.back());
     return context.valid() ? context : TraceContext();
 }
 
