@@ -327,7 +327,7 @@ struct ClosedLoop : Asking {
 };
 
 TEST_CASE("callers who come straight back share a batch, although they began in two") {
-    const std::size_t slots = GENERATE(1, 2);
+    const auto slots = GENERATE(std::size_t{1}, std::size_t{2});
     ClosedLoop f({.max_batch_size = 64, .max_concurrent_batches = slots, .latency_target = 100ms});
     f.loop_for(300ms);
     CHECK(f.last == 16);
