@@ -57,6 +57,8 @@ std::vector<Arrangement> arrangements() {
         {"floor_one_thread",
          callers_on_one_thread<FloorOneThread<RunFull::posted>, PlainCoroutines>},
         {"batcher_one_thread", callers_on_one_thread<BatcherOnContext, PlainCoroutines>},
+        {"batcher_at_once", callers_on_one_thread<BatcherAtOnce, PlainCoroutines>},
+        {"batcher_with_target", callers_on_one_thread<BatcherWithTarget, PlainCoroutines>},
         {"batcher_bounded_queue", callers_on_one_thread<BatcherWithBoundedQueue, PlainCoroutines>},
         {"batcher_1_context", contexts(1)},
         {"batcher_32_contexts", contexts(32)},

@@ -1,5 +1,5 @@
-// Table 7: scheduling. What an item costs that has a timeout, a priority, a weight, a key, or an equal one; and what
-// these, isolation and padding do.
+// Table 7: scheduling. What an item costs where there is a latency_target, or that has a timeout, a priority, a weight, a
+// key, or an equal one; and what these, isolation and padding do.
 #include <algorithm>
 #include <arrangements.hpp>
 #include <batcher.hpp>
@@ -38,6 +38,8 @@ struct CallersOfItems {
 };
 
 const char* const plain_call = "a plain call";
+const char* const at_once = "batch_timeout 0";
+const char* const with_target = "latency_target";
 const char* const with_timeout = "a timeout";
 const char* const with_any_timeout = "a timeout, each another";
 const char* const with_high = "a high priority";
@@ -72,6 +74,8 @@ void measure_cost(const Settings& settings, Budgets& budgets) {
     using Own = CallersOfItems<1>;
     const Results results = measure(256, [](auto add) {
         add(plain_call, callers_on_one_thread<BatcherOnContext, Own>);
+        add(at_once, callers_on_one_thread<BatcherAtOnce, Own>);
+        add(with_target, callers_on_one_thread<BatcherWithTarget, Own>);
         add(with_timeout, callers_on_one_thread<BatcherAsked<SameTimeout>, Own>);
         add(with_any_timeout, callers_on_one_thread<BatcherAsked<AnyTimeout>, Own>);
         add(with_high, callers_on_one_thread<BatcherAsked<HighPriority>, Own>);
@@ -81,6 +85,7 @@ void measure_cost(const Settings& settings, Budgets& budgets) {
         add(all_different, callers_on_one_thread<BatcherWithRule<Deduplicated>, Own>);
         add(each_twice, callers_on_one_thread<BatcherWithRule<Deduplicated>, CallersOfItems<2>>);
     });
+    beyond_plain(results, with_target, 10);
     beyond_plain(results, with_timeout, 25);
     beyond_plain(results, with_any_timeout, 25);
     beyond_plain(results, with_priority, 10);

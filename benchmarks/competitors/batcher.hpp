@@ -28,6 +28,28 @@ private:
     batching::Batcher<int, int> batcher_;
 };
 
+// The same whose batches leave as soon as the slot is free: whatever waits,
+class BatcherAtOnce {
+public:
+    BatcherAtOnce(asio::io_context& context, const Rules& rules)
+        : BatcherAtOnce(context, {.max_batch_size = rules.max_batch_size, .batch_timeout = 0}) {}
+    auto process(int x) { return batcher_.process(x); }
+
+protected:
+    BatcherAtOnce(asio::io_context& context, const batching::Options& options)
+        : batcher_(context, twice, options) {}
+
+private:
+    batching::Batcher<int, int> batcher_;
+};
+// or as many as a target admits, which all meet.
+class BatcherWithTarget : public BatcherAtOnce {
+public:
+    BatcherWithTarget(asio::io_context& context, const Rules& rules)
+        : BatcherAtOnce(context, {.max_batch_size = rules.max_batch_size,
+                                  .latency_target = std::chrono::seconds(1)}) {}
+};
+
 // The same with a bounded queue that never refuses.
 class BatcherWithBoundedQueue {
 public:
