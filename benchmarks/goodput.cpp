@@ -1,6 +1,6 @@
 // Table 8: goodput. How many calls a second are done within the latency that their callers accept, with one number
 // (latency_target), with settings, and with the policies of others. The library's state machine runs in simulated time,
-// so all figures are the same in each run.
+// so all figures are the same in each run. (Those of two points with threads stand beside them.)
 //
 // --check: only what is asked of latency_target, in less than a minute. Exit status 1: something is missed of which that
 // was not known.
@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <goodput/cells.hpp>
 #include <goodput/measures.hpp>
+#include <goodput/real.hpp>
 #include <goodput/requirements.hpp>
 #include <goodput/table.hpp>
 #include <measure.hpp>
@@ -134,6 +135,26 @@ void measure_closed_loops(const bench::Settings& settings, std::vector<Scenario>
     }
 }
 
+// Two points as they are simulated, and as they are with threads; ten seconds each.
+void measure_real(const bench::Settings& settings) {
+    Table table(settings, "goodput_real",
+                "Share of the calls in time with latency_target: simulated, and the whole Batcher "
+                "with threads and a function that sleeps",
+                {{"simulated", {}}, {"real", {}}}, {{"in time", ""}});
+    struct Point {
+        Scenario scenario;
+        double load;
+    };
+    for (const auto& [scenario, load] :
+         {Point{usual(profiles[0], 2), 0.7}, Point{usual(profiles[2], 1), 1.2}}) {
+        const Span span{.from = 1s, .until = settings.quick ? 2s : 11s};
+        const double rate = load * scenario.bound();
+        table.row({.scenario = scenario, .load = fmt::format("{}", load)},
+                  {{simulate(scenario, latency_target(), rate, 1, span).share_in_time()},
+                   {share_in_real_time(scenario, rate, 1, span)}});
+    }
+}
+
 // ---- what is asked for ----------------------------------------------------------------------------------------
 
 std::size_t require_all(bench::Budgets& budgets, const Effort& effort) {
@@ -173,6 +194,7 @@ int main(int argc, char** argv) {
         measure_idle(settings);
         measure_drift(settings);
         measure_closed_loops(settings, closed_loop_cells());
+        measure_real(settings);
     }
     bench::Budgets budgets(settings, "goodput", known_to_be_missed);
     std::size_t cells = 0;
