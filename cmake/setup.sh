@@ -22,9 +22,10 @@ needed=()
 need() { needed+=("$@"); }
 need_grpc() { need libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libmsgpack-cxx-dev; }
 need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf; }
+need_postgresql() { need postgresql libpq-dev python3; }
 
 install_missing() {
-    local entry missing=() as_root=() log
+    local entry missing=() as_root=() log no_database=/etc/postgresql-common/createcluster.d/batcher.conf
     if ! command -v apt-get >/dev/null; then
         without_apt
         return
@@ -45,12 +46,17 @@ install_missing() {
     echo "Installing ${missing[*]}"
     log=$(mktemp)
     if ! { "${as_root[@]}" apt-get update &&
+        # Debian's package postgresql would make a database of its own, and start it.
+        if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+            "${as_root[@]}" install -D -m 644 /dev/stdin "$no_database" <<<'create_main_cluster = false'
+        fi &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
     } </dev/null >"$log" 2>&1 9>&-; then
         cat "$log" >&2
         printf 'The packages could not be installed. As root:\n    apt-get install %s\n' "${missing[*]}" >&2
         return 1
     fi
+    "${as_root[@]}" rm -f "$no_database"
     rm "$log"
 }
 

@@ -30,8 +30,8 @@ class Typing:
         return answers.splitlines()
 
     def keep_asking(self, lines, seconds):
-        """Asks line after line, and yields the answers; after so many seconds the process is killed, and what it had
-        answered by then is still yielded."""
+        """Asks line after line, and yields the answers, until the process ends with its input, or after so many seconds is
+        killed; what it had answered by then is still yielded."""
         asking = threading.Thread(target=self._ask, args=(lines,))
         asking.start()
         killing = threading.Timer(seconds, self._process.kill)
@@ -54,6 +54,7 @@ class Typing:
             for line in lines:
                 self._may_ask.acquire()
                 self._process.stdin.write(line + "\n")
+            self._process.stdin.close()
         except OSError:
             pass  # it has been killed
 
