@@ -1,5 +1,5 @@
-// What the examples with PostgreSQL share: a connection that runs its statement without blocking the
-// thread, on libpq's own socket, and errors.
+// What the examples with PostgreSQL share: a statement that runs without blocking the thread, on
+// libpq's own socket, and what they measure against, threads that do block.
 #pragma once
 
 #include <libpq-fe.h>
@@ -9,10 +9,13 @@
 #include <asio.hpp>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "../load.hpp"
 
 namespace postgres {
 
@@ -27,6 +30,30 @@ inline std::string one_line(std::string message) {
     while (!message.empty() && message.back() == '\n') message.pop_back();
     std::replace(message.begin(), message.end(), '\n', ' ');
     return message;
+}
+
+// Elements of an array: 1 and "a \"quoted\" word".
+inline std::string element(int number) { return std::to_string(number); }
+inline std::string element(const std::string& text) {
+    if (text.find('\0') != std::string::npos)
+        throw std::invalid_argument("a character 0 cannot be stored in PostgreSQL's text");
+    std::string result = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') result += '\\';
+        result += c;
+    }
+    return result + '"';
+}
+
+// {a,b,c}: a whole column as one parameter.
+template <class Items, class Member = std::identity>
+std::string array(const Items& items, Member member = {}) {
+    std::string result;
+    for (const auto& item : items) {
+        result += result.empty() ? '{' : ',';
+        result += element(std::invoke(member, item));
+    }
+    return result.empty() ? "{}" : result + "}";
 }
 
 // What the server has said of a statement.
@@ -68,6 +95,20 @@ public:
 private:
     std::unique_ptr<PGconn, Free> pg_;
 };
+
+// The rival of all batches: threads that block, each with a connection and its prepared statement. So
+// many calls are at work, not more.
+template <class Call>
+load::Mode threads(const std::string& name, int count, const std::string& where,
+                   const std::string& sql, Call call) {
+    load::Mode mode{name};
+    for (int i = 0; i < count; ++i) {
+        auto connection = std::make_shared<Connection>(where);
+        connection->prepare(sql);
+        mode.threads.push_back([=](std::size_t number) { call(*connection, number); });
+    }
+    return mode;
+}
 
 // A prepared statement, and the connection that it has for itself: one call at a time. It connects
 // when it is called, also after the connection was lost. The call that loses it gets the error: nobody

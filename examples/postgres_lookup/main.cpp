@@ -5,13 +5,10 @@
 //     postgres_lookup WHERE -           looks up what it reads, an id a line
 //
 // WHERE is in libpq's words: "host=/run/postgresql dbname=test". It makes a table batcher_users.
-#include <fmt/ranges.h>
-
 #include <batcher.hpp>
 #include <memory>
 #include <unordered_map>
 
-#include "../load.hpp"
 #include "../postgres/postgres.hpp"
 
 namespace {
@@ -25,10 +22,6 @@ Found missing(Id id) {
     return std::make_exception_ptr(std::out_of_range(fmt::format("there is no user {}", id)));
 }
 
-// {1,2,3}: an array is one parameter. IN ($1, $2, ...) would be another statement for each number
-// of ids, and of 65,535 at most.
-std::string array(const std::vector<Id>& ids) { return fmt::format("{{{}}}", fmt::join(ids, ",")); }
-
 // The batch function.
 class Lookup {
 public:
@@ -37,7 +30,9 @@ public:
                   "SELECT id, name FROM batcher_users WHERE id = ANY($1::int[])") {}
 
     asio::awaitable<std::vector<Found>> operator()(std::vector<Id> ids) {
-        const postgres::Rows rows = co_await select_.execute(array(ids));
+        // {1,2,3} is one parameter. IN ($1, $2, ...) would be another statement for each number of
+        // ids, and of 65,535 at most.
+        const postgres::Rows rows = co_await select_.execute(postgres::array(ids));
         // They come in any order, and of an id that is not there comes none.
         std::unordered_map<Id, Name> found;
         for (int row = 0; row < PQntuples(rows.get()); ++row)
@@ -75,19 +70,6 @@ load::Mode mode(std::string name, Users& asked, bool batched, std::size_t of = u
             }};
 }
 
-// The rival: threads that block, each with its own connection; so many calls are at work, not more.
-load::Mode threads(const std::string& where, int count) {
-    load::Mode mode{fmt::format("{} threads, a SELECT for each id", count)};
-    for (int i = 0; i < count; ++i) {
-        auto connection = std::make_shared<postgres::Connection>(where);
-        connection->prepare("SELECT name FROM batcher_users WHERE id = $1");
-        mode.threads.push_back([connection](std::size_t number) {
-            connection->execute(std::to_string(id_of(number, users)));
-        });
-    }
-    return mode;
-}
-
 void make_table(const std::string& where) {
     postgres::Connection connection(where);
     connection.run("CREATE TABLE IF NOT EXISTS batcher_users(id int PRIMARY KEY, name text)");
@@ -103,9 +85,14 @@ void measure(const std::string& where, load::Seconds seconds) {
     asio::io_context context;
     load::Bench bench(context, seconds);
     Users one = lookup(context, where, 8, 1), many = lookup(context, where, 1, 1'000);
-    std::vector<load::Mode> modes{threads(where, 8),
-                                  mode("8 connections, a SELECT for each id", one, false),
-                                  mode("1 connection, for up to 1,000 ids", many, true)};
+    const auto block = [](postgres::Connection& connection, std::size_t number) {
+        connection.execute(std::to_string(id_of(number, users)));
+    };
+    std::vector<load::Mode> modes{
+        postgres::threads("8 threads, a SELECT for each id", 8, where,
+                          "SELECT name FROM batcher_users WHERE id = $1", block),
+        mode("8 connections, a SELECT for each id", one, false),
+        mode("1 connection, for up to 1,000 ids", many, true)};
     bench.closed(1, modes);
     bench.open(1'000, modes);
     modes.push_back(mode("the same, one of 101 is missing", many, true, users + users / 100));
