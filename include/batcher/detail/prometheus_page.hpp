@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -68,8 +67,7 @@ private:
     template <class Number>
     void sample(std::string_view suffix, std::string_view labels, Number value) {
         text_ += std::exchange(header_, {});
-        fmt::format_to(std::back_inserter(text_), "{}{}{{{}}} {}\n", family_, suffix, labels,
-                       value);
+        text_ += fmt::format("{}{}{{{}}} {}\n", family_, suffix, labels, value);
     }
 
     template <class Bound>
