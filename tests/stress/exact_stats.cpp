@@ -106,7 +106,7 @@ private:
                                 }));
     }
 
-    // A call that is cancelled, sooner or later.
+    // A call that is cancelled, at once or a little later: if it is not over by then.
     void one() {
         --left_;
         const auto signal = std::make_shared<asio::cancellation_signal>();
@@ -118,6 +118,7 @@ private:
                     tally_.count(error);
                     next();
                 })));
+        if (random_() % 2 == 0) return signal->emit(asio::cancellation_type::terminal);
         asio::post(context_, [signal] { signal->emit(asio::cancellation_type::terminal); });
     }
 
