@@ -220,7 +220,7 @@ TEST_CASE("two snapshots tell what has happened between them") {
         context, batches.doubling(), {.max_batch_size = 4, .batch_timeout = 10ms}};
     std::deque<Reply<int>> replies;
     const auto ask = [&](int items, std::chrono::milliseconds then) {
-        for (int i = 0; i < items; ++i) call(batcher, i, replies.emplace_back());
+        for (int i = 0; i < items; ++i) batcher.async_process(i, into(replies.emplace_back()));
         settle(context);
         ManualClock::advance(then);
         settle(context);
