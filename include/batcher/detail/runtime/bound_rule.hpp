@@ -229,6 +229,7 @@ public:
         try {
             std::invoke(rule_.function, report);
         } catch (...) {  // it is nobody's: the batch has its results
+            return;
         }
     }
 
