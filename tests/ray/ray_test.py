@@ -243,7 +243,7 @@ class OnRay(unittest.TestCase):
     def test_a_killed_replica_costs_others_an_error_that_says_so_and_runs_nothing_twice(self):
         self.deploy(self.application(num_replicas=2))
         # Two calls of each are under way; some of them in the one that dies.
-        clients = [self.client("sleep_ms=30") for _ in range(6)]
+        clients = [self.client("sleep_ms=100") for _ in range(6)]
         for client in clients:
             self.wait_until_all_answer(client)
         kill(self.pids_of_replicas()[0])
