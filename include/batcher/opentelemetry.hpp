@@ -12,8 +12,8 @@
 // The current span is the one of opentelemetry::context::RuntimeContext, so a coroutine of yours has to see to it that its
 // own is current when it awaits a call. A span of a batch has the attributes batcher.number, batcher.reason ("full",
 // "timeout" or "flushed"), batcher.items, batcher.callers, batcher.weight, and when it has ended batcher.oldest_wait_seconds
-// and batcher.failed; if the batch has failed, the status Error, with the error's sentence, and an event "exception". It is of the kind CLIENT if it
-// is a handle's, else INTERNAL. A tracestate is not carried from callers to their batch.
+// and batcher.failed; if the batch has failed, the status Error, with the error's sentence, and an event "exception". It is
+// of the kind CLIENT if it is a handle's, else INTERNAL. A tracestate is not carried from callers to their batch.
 #pragma once
 
 #if !__has_include(<opentelemetry/trace/provider.h>)

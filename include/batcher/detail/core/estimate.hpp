@@ -1,5 +1,5 @@
-// Estimate: what a batch of a size (in items, or in weight: sizes.hpp) will take, judged by those that ran lately, and what follows from it for
-// calls with deadlines: how many go into a batch, which of them are let go, and which do not come in.
+// Estimate: what a batch of a size (in items, or in weight: sizes.hpp) will take, judged by those that ran lately, and what
+// follows from it for calls with deadlines: how many go into a batch, which of them are let go, and which do not come in.
 //
 //     shrink    a batch takes as many as its first call's deadline admits: largest_meeting()
 //               but no fewer than the throughput needs, or an overload would end in tiny batches: floor()
