@@ -27,6 +27,7 @@
 #include <batcher/detail/codec/fit.hpp>
 #include <batcher/detail/codec/safety.hpp>
 #include <batcher/detail/codec/shape.hpp>
+#include <batcher/detail/codec/sink.hpp>
 #include <batcher/error.hpp>
 #include <batcher/schema_name.hpp>
 #include <concepts>
@@ -122,7 +123,7 @@ struct Codec<T> {
     }
 
     static void encode(const T& value, std::string& out) {
-        Sink sink{out};
+        detail::Sink sink{out};
         msgpack::pack(sink, value);
     }
 
@@ -161,10 +162,6 @@ private:
         return std::nullopt;
     }
 
-    struct Sink {
-        std::string& out;
-        void write(const char* bytes, std::size_t size) { out.append(bytes, size); }
-    };
     // Where they are: the value takes its copy of them.
     static bool leave_strings(msgpack::type::object_type, std::size_t, void*) { return true; }
 };

@@ -4,6 +4,9 @@
 #include <array>
 #include <batcher/codec.hpp>
 #include <batcher/grpc/detail/wire.hpp>
+#include <bit>
+#include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -219,6 +222,26 @@ TEST_CASE("values come back as they were encoded") {
     CHECK(sealed.last == std::vector<int>(5000, 3));
     CHECK(round_trip(Celsius{36.6}).degrees == 36.6);
     CHECK(round_trip(FakeMessage{.text = "proto"}).text == "proto");
+}
+
+TEST_CASE("each float comes back bit for bit, and as long as any other") {
+    const auto bits = [](double x) { return std::bit_cast<std::uint64_t>(x); };
+    constexpr double inf = std::numeric_limits<double>::infinity();
+    for (const double x : {0.0, -0.0, 1.0, -3.0, 0x1p53, 0x1p64, -0x1p63, 1e300, 5e-324, inf, -inf,
+                           std::numeric_limits<double>::quiet_NaN()}) {
+        CHECK(bits(round_trip(x)) == bits(x));
+        const auto single = static_cast<float>(x);
+        CHECK(std::bit_cast<std::uint32_t>(round_trip(single)) ==
+              std::bit_cast<std::uint32_t>(single));
+        std::string bytes;
+        Codec<std::tuple<double, float>>::encode({x, single}, bytes);
+        CHECK(bytes.size() == 1 + 9 + 5);
+    }
+    // As MessagePack has them, so that any language reads them.
+    std::string bytes;
+    Codec<double>::encode(-2.0, bytes);
+    CHECK(bytes == std::string_view("\xcb\xc0\0\0\0\0\0\0\0", 9));
+    CHECK(Codec<double>::decode("\x07") == 7.0);  // other programs may send whole numbers
 }
 
 TEST_CASE("a type is named by its shape, in words that every language and compiler agrees on") {
