@@ -84,6 +84,13 @@ inline Batch* loading(const Call& call) noexcept {
     return phase == BatchPhase::loading ? call.batch : nullptr;
 }
 
+// Whether it waits or runs: neither its result nor an error is decided.
+inline bool undecided(const Call& call) noexcept {
+    const CallState now = call.state();
+    if (now != CallState::running) return now == CallState::queued;
+    return call.batch->phase.load(std::memory_order_relaxed) != BatchPhase::completed;
+}
+
 // Batches in a row, first in, first out.
 class BatchQueue {
 public:

@@ -9,7 +9,8 @@
 //      owner, unknown     intake or in the    when that is       error is decided,   left by its owner:
 //      to the library     queue               formed             and on its way      unknown again
 //
-// A call without an item, of drain(), is completed from its start.
+// That a batch has run is said once, by its phase: its calls stay `running` until they are handed back (undecided(), in
+// batch.hpp). A call without an item, of drain(), is completed from its start.
 #pragma once
 
 #include <atomic>
@@ -24,9 +25,11 @@
 // returns; inlined into the coroutine, clang 14 would keep that function's locals in the frame.
 #if defined(_MSC_VER)
 #define BATCHER_NOINLINE __declspec(noinline)
+#define BATCHER_INLINE __forceinline
 #define BATCHER_UNREACHABLE() __assume(false)
 #else
 #define BATCHER_NOINLINE __attribute__((noinline))
+#define BATCHER_INLINE __attribute__((always_inline)) inline
 #define BATCHER_UNREACHABLE() __builtin_unreachable()
 #endif
 

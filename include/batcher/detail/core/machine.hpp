@@ -145,7 +145,6 @@ public:
         if (has_target()) echo_.completed(batch.size, now, now - batch.started);
         if (learns_from(batch)) estimate_.completed(batch.weight, now - batch.started);
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
-        batch.calls.for_each([](Call& call) { call.state(CallState::completed); });
         if (batch.has_terms) [[unlikely]]
             end_terms(batch);
     }

@@ -197,6 +197,7 @@ inline bool Machine::take_out(Call& call) noexcept {
             }
             break;
         case CallState::running:
+            if (!undecided(call)) return false;
             CallList::unlink(call);
             recorder_.left_running();
             if (--call.batch->size == 0) outbox_.request_stop(*call.batch);

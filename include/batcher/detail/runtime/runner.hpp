@@ -51,7 +51,7 @@ struct ItemBatch : Batch {
     }
 
     // The value of a call, once; or throws what it failed with.
-    static Out take(const Call& call) {
+    BATCHER_INLINE static Out take(const Call& call) {
         auto& batch = static_cast<ItemBatch&>(*call.batch);
         if constexpr (std::is_void_v<Out>) {
             if (batch.error || !batch.results.empty()) [[unlikely]]
@@ -84,7 +84,7 @@ private:
 };
 
 template <class In, class Out>
-Out take_result(const Call& call) {
+BATCHER_INLINE Out take_result(const Call& call) {
     return ItemBatch<In, Out>::take(call);
 }
 

@@ -40,7 +40,7 @@ public:
         this->resumes_on = other.resumes_on;
         this->executor_chosen_ = other.executor_chosen_;
     }
-    ~FrameWaiter() {
+    BATCHER_INLINE ~FrameWaiter() {
         if (this->state() != CallState::done || cold_ != nullptr) [[unlikely]]
             leave();
     }

@@ -131,9 +131,9 @@ public:
         if (left_.load(std::memory_order_acquire) != owner) {
             Engine::Lock lock = engine.lock_loaded([&] { return loading(); });
             for (std::size_t i = 0; i < size_; ++i) {
-                const CallState state = (*this)[i].state();
-                if (state != CallState::queued && state != CallState::running) continue;
-                engine.machine().left((*this)[i]);
+                Call& part = (*this)[i];
+                if (!undecided(part)) continue;
+                engine.machine().left(part);
                 ++left;
             }
             engine.settle(std::move(lock));

@@ -69,7 +69,7 @@ public:
         push();
     }
 
-    Out take() { return take_result<In, Out>(*this); }
+    BATCHER_INLINE Out take() { return take_result<In, Out>(*this); }
 
     static bool has_to_wait() noexcept { return true; }
 
