@@ -228,7 +228,7 @@ private:
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
     void note_cut(const Batch& batch, const Line& line, bool by_deadline) noexcept;
-    void take(Batch& batch, Call& call, Time now) noexcept;
+    void take(Batch& batch, Call& call, Place* place, Time now) noexcept;
 
     // ---- calls with terms -------------------------------------------------------------------------------
 

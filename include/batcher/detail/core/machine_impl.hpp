@@ -191,7 +191,7 @@ inline bool Machine::take_out(Call& call) noexcept {
     switch (call.state()) {
         case CallState::queued:
             if (call.plain) {
-                queue_.erase(call);
+                queue_.erase(call, nullptr);
             } else {
                 leave_queue(terms_of(call));
             }
@@ -238,6 +238,7 @@ void Machine::not_loaded(Batch& batch, const Failures& failures) noexcept {
         if (!call.plain) end_terms(terms_of(call));
         outbox_.complete(call, error);
     };
+    if (failures.empty() && !batch.shared) return;
     // The places of those behind one that failed have moved up; whoever shares one goes along.
     batch.sharers.for_each([&](Call& call) {
         std::uint32_t before = 0;

@@ -33,8 +33,9 @@ inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
     Place* const place = place_of(call);
     if (place != nullptr && share(call, *place)) return;
     sizes_.came(call);
-    queue_.push(call);
-    changed(line_of(call));
+    Line* const line = line_of(call, place);
+    queue_.push(call, line);
+    changed(line);
 }
 
 inline bool Machine::may_be_joined(const Place& place) noexcept {
@@ -90,8 +91,9 @@ BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
     if (place != nullptr) place->count(call, -1);
     if (place == nullptr || (place->leader == &call && place->sharers.empty())) {
         if (place != nullptr) place->leader = nullptr;
-        queue_.erase(call);
-        changed(line_of(call));
+        Line* const line = line_of(call, place);
+        queue_.erase(call, line);
+        changed(line);
         return;
     }
     --sharing_;
@@ -187,7 +189,8 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
         if (call == nullptr) break;
         const std::size_t size = sizes_.of(*call);
         if (!fits(size, allowed)) break;
-        const Time deadline = worth_until(*call);
+        Place* const place = place_of(*call);
+        const Time deadline = worth_until(*call, place);
         if (deadline != Rules::never && estimate_.known()) {
             if (worth == 0) {
                 const Time timeout = deadline - call->queued_at;
@@ -213,7 +216,7 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
         }
         batch.weight += size;
         waited.note(call->queued_at);
-        take(batch, *call, now);
+        take(batch, *call, place, now);
     }
     note_cut(batch, line, allowed < limited);
     if (batch.line == nullptr) return;
@@ -239,7 +242,7 @@ inline void Machine::note_cut(const Batch& batch, const Line& line, bool by_dead
     }
 }
 
-inline void Machine::take(Batch& batch, Call& call, Time now) noexcept {
+inline void Machine::take(Batch& batch, Call& call, Place* place, Time now) noexcept {
     const auto add = [&](Call& one) {
         one.state(CallState::running);
         one.batch = &batch;
@@ -247,13 +250,13 @@ inline void Machine::take(Batch& batch, Call& call, Time now) noexcept {
         ++batch.size;
         batch.deadline = std::min(batch.deadline, deadline_of(one));
     };
-    queue_.erase(call);
+    queue_.erase(call, batch.line);
     if (!batch.calls.empty()) batch.mixed |= batch.calls.front().resumes_on != call.resumes_on;
     batch.calls.push_back(call);
     add(call);
     batch.oldest = std::min(batch.oldest, call.queued_at);
     recorder_.waited(now - call.queued_at, class_of(call));
-    if (Place* const place = place_of(call)) {
+    if (place != nullptr) {
         place->leader = nullptr;
         place->classes = {};
         batch.mixed |= !place->sharers.empty();

@@ -55,14 +55,13 @@ inline Place* place_of(const ItemCall& call) noexcept {
 inline Place* place_of(const Call& call) noexcept {
     return call.plain ? nullptr : place_of(terms_of(call));
 }
-// The line of its key; null: there are no keys.
-inline Line* line_of(const ItemCall& call) noexcept {
-    if (Place* const place = place_of(call)) return place->line;
-    return static_cast<Line*>(group_of(call));
+// The line of its key; null: there are no keys. `place` is that of the call.
+inline Line* line_of(const ItemCall& call, const Place* place) noexcept {
+    return place != nullptr ? place->line : static_cast<Line*>(group_of(call));
 }
+inline Line* line_of(const ItemCall& call) noexcept { return line_of(call, place_of(call)); }
 // Until when a call that waits is worth running: for those that share its place.
-inline Time worth_until(const Call& call) noexcept {
-    Place* const place = place_of(call);
+inline Time worth_until(const Call& call, Place* place) noexcept {
     return place == nullptr ? deadline_of(call) : place->deadline();
 }
 

@@ -27,24 +27,24 @@ public:
     Lines& lines() noexcept { return lines_; }
     const Lines& lines() const noexcept { return lines_; }
 
-    // Lines are told of changes by whoever makes them: Lines::changed().
-    void push(ItemCall& call) noexcept {
-        Line* const line = line_of(call);
+    // Lines are told of changes by whoever makes them: Lines::changed(). `line` is that of the call, as line_of() has it.
+    void push(ItemCall& call, Line* line) noexcept {
         (line == nullptr ? main_ : *line).push(call);
         if (line != nullptr) ++in_lines_;
         Class& with_terms = class_of(call);
         ++with_terms.calls;
         with_terms.weight += call.weight;
     }
-    void erase(ItemCall& call) noexcept {
-        Line* const line = line_of(call);
+    void erase(ItemCall& call, Line* line) noexcept {
         (line == nullptr ? main_ : *line).erase(call);
         if (line != nullptr) --in_lines_;
         Class& with_terms = class_of(call);
         --with_terms.calls;
         with_terms.weight -= call.weight;
     }
-    void erase(Call& call) noexcept { call.plain ? main_.erase(call) : erase(terms_of(call)); }
+    void erase(Call& call, Line* line) noexcept {
+        call.plain ? main_.erase(call) : erase(terms_of(call), line);
+    }
     void move(ItemCall& call, Priority to) noexcept {
         Class& from = class_of(call);
         --from.calls;
