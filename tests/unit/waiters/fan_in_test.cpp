@@ -64,7 +64,7 @@ public:
     Engine& engine() { return *engine_; }
     int ended() const { return ended_; }
     bool abandoned() const { return abandoned_; }
-    void wait() const { ended_.wait(0); }
+    void wait() const { batching::detail::wait_while(ended_, 0); }
     const std::vector<Reply<Value>>& replies() const { return replies_; }
 
     std::vector<std::optional<Value>> values() const {
@@ -89,8 +89,7 @@ private:
                 replies_.emplace_back().set(std::move(part.value.value()));
             }
         }
-        ++ended_;
-        ended_.notify_all();
+        batching::detail::store_and_wake(ended_, ended_ + 1);
     }
 
     const std::shared_ptr<Engine> engine_;

@@ -24,6 +24,7 @@
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/tracing.hpp>
+#include <batcher/detail/waking.hpp>
 #include <batcher/options.hpp>
 #include <chrono>
 #include <cstddef>
@@ -142,7 +143,7 @@ public:
             Batch* const batch = loading();
             if (batch == nullptr) return lock;
             lock.unlock();
-            batch->phase.wait(BatchPhase::loading, std::memory_order_acquire);
+            wait_while(batch->phase, BatchPhase::loading);
         }
     }
     Machine& machine() noexcept { return machine_; }

@@ -154,10 +154,7 @@ inline void Engine::run(Batch& batch, Where where) {
 inline bool Engine::load(Batch& batch) noexcept {
     Runner::Failures failures;
     const bool loaded = runner_->load(batch, failures);
-    const auto running = [&] {
-        batch.phase.store(BatchPhase::running, std::memory_order_release);
-        batch.phase.notify_all();
-    };
+    const auto running = [&] { store_and_wake(batch.phase, BatchPhase::running); };
     if (failures.empty() && !batch.has_terms) {
         running();
     } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <batcher/detail/waking.hpp>
 #include <exception>
 #include <optional>
 #include <type_traits>
@@ -14,7 +15,7 @@ template <class Value>
 class Blocked {
 public:
     Value wait() {
-        done_.wait(0, std::memory_order_acquire);
+        wait_while(done_, 0);
         if (error_) std::rethrow_exception(error_);
         // NOLINTNEXTLINE(bugprone-unchecked-optional-access): that is what was waited for
         if constexpr (!std::is_void_v<Value>) return std::move(*value_);
@@ -32,10 +33,7 @@ public:
         } catch (...) {
             error_ = std::current_exception();
         }
-        // Waking needs no more of the flag than its address, which is looked up, not read.
-        std::atomic<int>* const done = &done_;
-        done->store(1, std::memory_order_release);
-        done->notify_one();
+        store_and_wake(done_, 1);
     }
 
 private:
