@@ -14,24 +14,13 @@
 #pragma once
 
 #include <atomic>
+#include <batcher/detail/compiler.hpp>
 #include <batcher/priority.hpp>
 #include <cassert>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <new>
-
-// A coroutine may be resumed and destroyed by another thread before the function that published it
-// returns; inlined into the coroutine, clang 14 would keep that function's locals in the frame.
-#if defined(_MSC_VER)
-#define BATCHER_NOINLINE __declspec(noinline)
-#define BATCHER_INLINE __forceinline
-#define BATCHER_UNREACHABLE() __assume(false)
-#else
-#define BATCHER_NOINLINE __attribute__((noinline))
-#define BATCHER_INLINE __attribute__((always_inline)) inline
-#define BATCHER_UNREACHABLE() __builtin_unreachable()
-#endif
 
 namespace batching::detail {
 

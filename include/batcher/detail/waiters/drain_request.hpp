@@ -1,6 +1,7 @@
 // The request of drain(). Its interface: request.hpp.
 #pragma once
 
+#include <batcher/detail/compiler.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/waiters/cancellation.hpp>
 #include <exception>
@@ -47,7 +48,7 @@ protected:
 
 private:
     Engine* engine_;
-    [[no_unique_address]] payload_type nothing_;
+    BATCHER_NO_UNIQUE_ADDRESS payload_type nothing_;
 };
 
 }  // namespace batching::detail

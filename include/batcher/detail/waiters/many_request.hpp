@@ -2,6 +2,7 @@
 #pragma once
 
 #include <batcher/call_options.hpp>
+#include <batcher/detail/compiler.hpp>
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/waiters/asks.hpp>
 #include <batcher/detail/waiters/fan_in.hpp>
@@ -110,7 +111,7 @@ private:
     Engine* engine_;
     std::vector<In> items_;   // until it is started
     Parts* parts_ = nullptr;  // afterwards
-    [[no_unique_address]] Asks asks_;
+    BATCHER_NO_UNIQUE_ADDRESS Asks asks_;
 };
 
 // process_many(items): accepted or refused as a whole. If some fail, the error is that of the first of them in the order

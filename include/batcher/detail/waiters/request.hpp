@@ -14,6 +14,7 @@
 #pragma once
 
 #include <batcher/call_options.hpp>
+#include <batcher/detail/compiler.hpp>
 #include <batcher/detail/core/terms.hpp>
 #include <batcher/detail/runtime/burst_clock.hpp>
 #include <batcher/detail/runtime/engine.hpp>
@@ -123,7 +124,7 @@ private:
     }
 
     Engine* engine_;
-    [[no_unique_address]] Asks asks_;
+    BATCHER_NO_UNIQUE_ADDRESS Asks asks_;
 };
 
 }  // namespace batching::detail
