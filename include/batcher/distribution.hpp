@@ -53,8 +53,8 @@ public:
         buckets_[bucket_of(v)] += times;
         count_ += times;
         sum_ += static_cast<double>(v) * static_cast<double>(times);
-        smallest_ = std::min(smallest_, v);
-        largest_ = std::max(largest_, v);
+        smallest_ = (std::min)(smallest_, v);
+        largest_ = (std::max)(largest_, v);
     }
 
     // How many values were seen.
@@ -69,7 +69,7 @@ public:
         const double mean = count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_);
         if constexpr (is_time) {
             constexpr double longest = 9.2e18;  // that a T can be; figures may come from elsewhere
-            return T(static_cast<typename T::rep>(std::min(mean, longest)));
+            return T(static_cast<typename T::rep>((std::min)(mean, longest)));
         } else {
             return mean;
         }
@@ -96,7 +96,7 @@ public:
     template <class Visit>
     void for_each_bucket(Visit visit) const {
         for (std::size_t i = 0; i < buckets_.size(); ++i) {
-            if (buckets_[i] != 0) visit(from_integer(std::min(largest_in(i), most)), buckets_[i]);
+            if (buckets_[i] != 0) visit(from_integer((std::min)(largest_in(i), most)), buckets_[i]);
         }
     }
 
@@ -106,18 +106,18 @@ public:
     Distribution since(const Distribution& earlier) const {
         Distribution difference;
         for (std::size_t i = 0; i < buckets_.size(); ++i) {
-            const std::uint64_t before = std::min(earlier.buckets_[i], buckets_[i]);
+            const std::uint64_t before = (std::min)(earlier.buckets_[i], buckets_[i]);
             const std::uint64_t times = buckets_[i] - before;
             if (times == 0) continue;
             difference.buckets_[i] = times;
             difference.count_ += times;
-            difference.smallest_ = std::min(difference.smallest_, smallest_in(i));
+            difference.smallest_ = (std::min)(difference.smallest_, smallest_in(i));
             difference.largest_ = largest_in(i);
         }
         if (difference.count_ == 0) return difference;
-        difference.smallest_ = std::max(difference.smallest_, smallest_);
-        difference.largest_ = std::min(difference.largest_, largest_);
-        difference.sum_ = std::max(0.0, sum_ - earlier.sum_);
+        difference.smallest_ = (std::max)(difference.smallest_, smallest_);
+        difference.largest_ = (std::min)(difference.largest_, largest_);
+        difference.sum_ = (std::max)(0.0, sum_ - earlier.sum_);
         return difference;
     }
 
@@ -144,12 +144,12 @@ private:
     static constexpr std::uint64_t limit = std::uint64_t{1} << 42;  // 73 minutes, in nanoseconds
 
     static constexpr std::uint64_t most =  // that a T can be
-        is_time ? static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())
-                : std::numeric_limits<std::uint64_t>::max();
+        is_time ? static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)())
+                : (std::numeric_limits<std::uint64_t>::max)();
 
     static std::size_t bucket_of(std::uint64_t value) noexcept {
         if (value == 0) return 0;
-        const std::uint64_t before = std::min(value, limit) - 1;
+        const std::uint64_t before = (std::min)(value, limit) - 1;
         const auto width = static_cast<unsigned>(std::bit_width(before));
         if (width <= sub_bits + 1) return static_cast<std::size_t>(before + 1);
         const unsigned shift = width - sub_bits - 1;
@@ -158,7 +158,7 @@ private:
 
     static std::uint64_t largest_in(std::size_t bucket) noexcept {
         if (bucket <= 2 * sub_buckets) return bucket;
-        if (bucket == bucket_count - 1) return std::numeric_limits<std::uint64_t>::max();
+        if (bucket == bucket_count - 1) return (std::numeric_limits<std::uint64_t>::max)();
         const auto shift = static_cast<unsigned>((bucket - 1) / sub_buckets - 1);
         return (bucket - shift * sub_buckets) << shift;
     }
@@ -187,7 +187,7 @@ private:
 
     std::vector<std::uint64_t> buckets_ = std::vector<std::uint64_t>(bucket_count);
     std::uint64_t count_ = 0;
-    std::uint64_t smallest_ = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t smallest_ = (std::numeric_limits<std::uint64_t>::max)();
     std::uint64_t largest_ = 0;
     double sum_ = 0;
 };

@@ -30,10 +30,10 @@
 namespace batching {
 
 // For batch_timeout: a batch leaves only when it is full, or at flush(), close() or drain().
-inline constexpr std::chrono::nanoseconds no_timeout = std::chrono::nanoseconds::max();
+inline constexpr std::chrono::nanoseconds no_timeout = (std::chrono::nanoseconds::max)();
 
 // For max_queue_size: memory is the only limit.
-inline constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+inline constexpr std::size_t no_limit = (std::numeric_limits<std::size_t>::max)();
 
 namespace detail {
 // Compilers name what stops them from evaluating a constant.
@@ -71,8 +71,8 @@ private:
     static constexpr std::chrono::nanoseconds saturated(const Duration& duration) noexcept {
         using std::chrono::nanoseconds;
         using Long = std::chrono::duration<long double, std::nano>;
-        if (Long(duration) >= Long(nanoseconds::max())) return nanoseconds::max();
-        if (Long(duration) <= Long(nanoseconds::min())) return nanoseconds::min();
+        if (Long(duration) >= Long((nanoseconds::max)())) return (nanoseconds::max)();
+        if (Long(duration) <= Long((nanoseconds::min)())) return (nanoseconds::min)();
         return std::chrono::duration_cast<nanoseconds>(duration);
     }
 

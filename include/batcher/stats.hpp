@@ -91,7 +91,7 @@ struct Stats {
               &Stats::batches_full, &Stats::batches_timeout, &Stats::batches_flushed,
               &Stats::batches_cut_by_weight, &Stats::batches_cut_by_key,
               &Stats::batches_cut_by_deadline}) {
-            difference.*count -= std::min(earlier.*count, this->*count);
+            difference.*count -= (std::min)(earlier.*count, this->*count);
         }
         difference.batch_size = batch_size.since(earlier.batch_size);
         difference.batch_weight = batch_weight.since(earlier.batch_weight);

@@ -32,8 +32,8 @@ struct BatchInfoAccess {
     // The same with the calls from `begin` to before `end` only, as far as there are so many.
     static BatchInfo part(BatchInfo info, std::size_t begin, std::size_t end) noexcept {
         const std::size_t size = info.calls_.size();
-        begin = std::min(begin, size);
-        info.calls_ = info.calls_.subspan(begin, std::min(end, size) - begin);
+        begin = (std::min)(begin, size);
+        info.calls_ = info.calls_.subspan(begin, (std::min)(end, size) - begin);
         return info;
     }
     static NoInfo part(NoInfo none, std::size_t, std::size_t) noexcept { return none; }

@@ -23,7 +23,7 @@ public:
         const auto since_first = static_cast<double>((now - *first_).count());
         // Less than before: some were displaced.
         const double came = came_so_far < came_ ? 0 : static_cast<double>(came_so_far - came_);
-        rate_ += (came / passed - rate_) * passed / std::min(since_first, passed + window);
+        rate_ += (came / passed - rate_) * passed / (std::min)(since_first, passed + window);
         sampled_at_ = now;
         came_ = came_so_far;
     }

@@ -57,7 +57,7 @@ struct Batch {
     Time oldest{};          // when the one of its calls that waited longest was queued
     std::size_t items = 0;  // when it was formed
     std::size_t weight = 0;
-    Time deadline = Time::max();        // the earliest of its calls
+    Time deadline = (Time::max)();      // the earliest of its calls
     Line* line = nullptr;               // of the key that its calls have
     bool has_terms = false;             // some of its calls have
     bool late = false;                  // deadlines of its calls have passed while it was loading

@@ -30,7 +30,7 @@ public:
 
     // Until when a batch waits for them. In the past: there is nobody to wait for.
     Time until() const noexcept {
-        return waits_ && share_ > 0.5 && missing() != 0 ? until_ : Time::min();
+        return waits_ && share_ > 0.5 && missing() != 0 ? until_ : (Time::min)();
     }
     // For so many more. Nearly all are enough: one who has gone would hold up the others each time.
     std::size_t missing() const noexcept {
@@ -51,7 +51,7 @@ private:
     // Of the batch that has run last:
     std::size_t callers_ = 0;
     std::size_t back_ = 0;  // calls that came until then
-    Time until_ = Time::min();
+    Time until_ = (Time::min)();
     bool waits_ = false;
 
     double share_ = 0;  // of the callers, that comes back

@@ -43,7 +43,7 @@ public:
     // A batch has run, from when it was formed.
     void completed(std::size_t size, Time run_time) noexcept {
         model_.completed(static_cast<double>(std::max<std::size_t>(size, 1)),
-                         std::max(nanoseconds(run_time), 0.0));
+                         (std::max)(nanoseconds(run_time), 0.0));
     }
 
     // A batch is formed: so much has come so far. `objective`: see floor().
@@ -91,11 +91,11 @@ public:
     // small batches would not save a short burst (worst 0.15). `spare`: with so many times what arrives.
     std::size_t floor(Time objective, std::size_t most, double spare = 1) const noexcept {
         const double in_turn = nanoseconds(objective) * (slots_ / (slots_ + 1));
-        const double target = std::max(largest(in_turn, most), 1.0);
+        const double target = (std::max)(largest(in_turn, most), 1.0);
         const double for_throughput = needed(0.95 * target, model_.at(target), 1);
         const double for_arrivals = needed(spare * arrivals_.per_nanosecond(), 1, slots_);
-        return std::max<std::size_t>(count(std::min({target, for_throughput, for_arrivals}), most),
-                                     1);
+        return std::max<std::size_t>(
+            count((std::min)({target, for_throughput, for_arrivals}), most), 1);
     }
 
     // By how much a call of a size would miss its timeout that came now, with so much ahead of it; nothing: it may come
@@ -105,9 +105,9 @@ public:
                                     std::size_t most, std::size_t own = 1) const noexcept {
         if (!known() || ahead < free_slots) return std::nullopt;
         const double left = nanoseconds(timeout);
-        const double size = std::max(largest(left, most), 1.0);
+        const double size = (std::max)(largest(left, most), 1.0);
         const double at_once = static_cast<double>(free_slots) * size;
-        const double waiting = std::max(static_cast<double>(ahead) - at_once, 0.0);
+        const double waiting = (std::max)(static_cast<double>(ahead) - at_once, 0.0);
         const double late_by = waiting * (model_.at(size) / (slots_ * size)) +
                                model_.at(static_cast<double>(std::max<std::size_t>(own, 1))) - left;
         if (late_by <= 0) return std::nullopt;
@@ -133,9 +133,9 @@ private:
 
     // Rounded up, so that a batch fits into its own run time.
     static Time time(double nanoseconds) noexcept {
-        constexpr Time longest = Time::max() / 2;
+        constexpr Time longest = (Time::max)() / 2;
         if (nanoseconds >= static_cast<double>(longest.count())) return longest;
-        return Time(static_cast<Time::rep>(std::ceil(std::max(nanoseconds, 0.0))));
+        return Time(static_cast<Time::rep>(std::ceil((std::max)(nanoseconds, 0.0))));
     }
 
     static std::size_t count(double items, std::size_t most) noexcept {

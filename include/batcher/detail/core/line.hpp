@@ -85,7 +85,7 @@ public:
     // some, all are plain, and `limit` is not 0.
     template <class Visit>
     void take(std::size_t limit, CallList& to, Visit visit) {
-        limit = std::min(limit, size_);
+        limit = (std::min)(limit, size_);
         size_ -= limit;
         normal().take(limit, to, visit);
     }
@@ -121,7 +121,7 @@ public:
     Time earliest_deadline() noexcept {
         if (earliest_has_left_) {
             earliest_has_left_ = false;
-            earliest_deadline_ = Time::max();
+            earliest_deadline_ = (Time::max)();
             for_each([&](Call& call) { came(deadline_of(call)); });
         }
         return earliest_deadline_;
@@ -150,17 +150,17 @@ private:
     Lane& lane_of(const Call& call) noexcept { return lanes_[static_cast<std::size_t>(call.lane)]; }
 
     void came(Time deadline) noexcept {
-        earliest_deadline_ = std::min(earliest_deadline_, deadline);
+        earliest_deadline_ = (std::min)(earliest_deadline_, deadline);
     }
     void left(Time deadline) noexcept {
-        earliest_has_left_ |= deadline == earliest_deadline_ && deadline != Time::max();
+        earliest_has_left_ |= deadline == earliest_deadline_ && deadline != (Time::max)();
     }
 
     std::array<Lane, 3> lanes_;
     std::size_t size_ = 0;
     std::size_t weight_ = 0;
     std::size_t with_terms_ = 0;  // calls
-    Time earliest_deadline_ = Time::max();
+    Time earliest_deadline_ = (Time::max)();
     bool earliest_has_left_ = false;
 
     // Of Lines:
@@ -174,7 +174,7 @@ private:
     Line* previous_ = nullptr;  // in the list of those with calls
     Line* next_ = nullptr;
     std::size_t batches_ = 0;     // that could start now; if there are any it is ready
-    Time due_ = Time::max();      // what it waits for in the heap
+    Time due_ = (Time::max)();    // what it waits for in the heap
     bool listed_ = false;         // it has calls, and is in the list
     bool waits_for_due_ = false;  // it is in the heap
 };

@@ -27,10 +27,10 @@ public:
     void changed(Line& line, Time due, bool closed) noexcept {
         list(line, !line.empty());
         const std::size_t most = rules_.max_concurrent_batches_per_key;
-        const std::size_t free = most - std::min(most, line.running);
+        const std::size_t free = most - (std::min)(most, line.running);
         const bool leaves = !line.empty() && (due <= now_ || closed || line.flushed());
         const std::size_t batches =
-            std::min(free, std::max<std::size_t>(rules_.full_batches(line), leaves ? 1 : 0));
+            (std::min)(free, std::max<std::size_t>(rules_.full_batches(line), leaves ? 1 : 0));
         batches_ += batches - line.batches_;
         const bool was_ready = std::exchange(line.batches_, batches) != 0;
         if (batches != 0) {
@@ -44,7 +44,7 @@ public:
 
     // Time has passed: the next line that has become due, or null. To be told that it has changed.
     Line* next_due(Time now) noexcept {
-        now_ = std::max(now_, now);
+        now_ = (std::max)(now_, now);
         return waiting_.empty() || waiting_.top().due_ > now_ ? nullptr : &waiting_.top();
     }
     // When the first line becomes due that is not ready.
@@ -61,7 +61,7 @@ public:
         const bool ready = line.batches_ != 0;  // some of its calls may have been let go meanwhile
         if (ready) ready_.erase(line);
         line.turn_ = {line.turn_.position + cost, true, ++turns_};
-        service_ = std::max(service_, line.turn_.position);
+        service_ = (std::max)(service_, line.turn_.position);
         if (ready) ready_.push(line);
     }
 
@@ -110,7 +110,7 @@ private:
     }
 
     const Rules& rules_;
-    Time now_ = Time::min();
+    Time now_ = (Time::min)();
     Line* first_ = nullptr;  // of those that have calls, since when they have some
     Line* last_ = nullptr;
     // A line stands in one of these heaps at most.

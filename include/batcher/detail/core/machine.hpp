@@ -196,8 +196,8 @@ private:
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
     bool may_start(Time now) noexcept;
     std::size_t most_in_batch() const noexcept {
-        return std::min(rules_.max_batch_size,
-                        slots_.share_of(queue_.size() + recorder_.stats().running));
+        return (std::min)(rules_.max_batch_size,
+                          slots_.share_of(queue_.size() + recorder_.stats().running));
     }
 
     void start() noexcept;
@@ -209,7 +209,7 @@ private:
     Time leave_by(Line& line, std::size_t size) const noexcept;
     // With a target: until when it waits for callers who come straight back. In the past: it does not.
     Time held_until(const Line& line, Time now) const noexcept {
-        return has_target() && echo_.until() > now ? held_by_echo(line, now) : Time::min();
+        return has_target() && echo_.until() > now ? held_by_echo(line, now) : (Time::min)();
     }
     Time held_by_echo(const Line& line, Time now) const noexcept;
     void note_arrivals(const Link* newest) noexcept;

@@ -63,7 +63,7 @@ inline bool Machine::learns_from(const Batch& batch) const noexcept {
 
 inline std::optional<Time> Machine::room_in() const noexcept {
     return estimate_.until_next(
-        std::min(sizes_.usual_most(rules_.max_batch_size), sizes_.waiting()));
+        (std::min)(sizes_.usual_most(rules_.max_batch_size), sizes_.waiting()));
 }
 
 inline void Machine::make_room(std::size_t count, std::size_t weight) noexcept {

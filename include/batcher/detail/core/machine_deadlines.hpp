@@ -68,11 +68,11 @@ inline void Machine::note_deadlines(Batch& batch) noexcept {
     if (batch.has_terms) {  // they stand in the order of service
         batch.calls.for_each([&](Call& call) {
             if (call.queued_at < oldest->queued_at) oldest = &call;
-            youngest = std::max(youngest, call.queued_at);
+            youngest = (std::max)(youngest, call.queued_at);
         });
     }
     if (oldest->queued_at == youngest) return;
-    late_at_ = std::min(late_at_, rules_.deadline(*oldest));
+    late_at_ = (std::min)(late_at_, rules_.deadline(*oldest));
 }
 
 // From when on deadlines of calls to come need nothing at once, however many of those come until they are seen.
@@ -90,7 +90,7 @@ BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time 
     const std::size_t ahead =
         sizes_.of(queue_.size() + unseen, queue_.weight() + rules_.units.weight_of(unseen));
     const Time served = Rules::after(now, estimate_.ample(ahead, most));
-    unhurried_ = std::max(leaves, served);
+    unhurried_ = (std::max)(leaves, served);
 }
 
 BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) const noexcept {
@@ -101,7 +101,7 @@ BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) con
 
 // With so much time left a batch is not made smaller, and none of its calls is let go.
 inline Time Machine::run_time_to_meet(std::size_t size) const noexcept {
-    return std::max(estimate_.met_by(size), estimate_.run_time_with_margin(size));
+    return (std::max)(estimate_.met_by(size), estimate_.run_time_with_margin(size));
 }
 
 }  // namespace batching::detail

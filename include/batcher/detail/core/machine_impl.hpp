@@ -44,7 +44,7 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
         }
     }
     if (idle()) late_at_ = Rules::never;
-    const Time late_at = deadlines_.empty() ? late_at_ : std::min(late_at_, deadlines_.top().at);
+    const Time late_at = deadlines_.empty() ? late_at_ : (std::min)(late_at_, deadlines_.top().at);
     if (late_at < outlook.wake_at.value_or(Rules::never)) outlook.wake_at = late_at;
     if (had_deadlines_) [[unlikely]]
         plan_for_deadlines(outlook, now);
@@ -98,8 +98,8 @@ inline std::optional<DispatchReason> Machine::reason(Line& line, Time now) const
 }
 
 inline Time Machine::due(Line& line, Time now) const noexcept {
-    const Time due = std::max(rules_.due(line), held_until(line, now));
-    return line.only_plain_calls() ? due : std::min(due, leave_by(line, sizes_.of(line)));
+    const Time due = (std::max)(rules_.due(line), held_until(line, now));
+    return line.only_plain_calls() ? due : (std::min)(due, leave_by(line, sizes_.of(line)));
 }
 
 inline void Machine::start() noexcept {
@@ -141,7 +141,7 @@ BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(std::size_t most, c
 inline std::size_t Machine::target_size(Time left, std::size_t first,
                                         std::size_t most) const noexcept {
     if (left < estimate_.run_time(first)) return most;
-    return std::max(least_size(), estimate_.largest_meeting(left, most));
+    return (std::max)(least_size(), estimate_.largest_meeting(left, most));
 }
 inline std::size_t Machine::least_size() const noexcept {
     return estimate_.floor(rules_.latency_target, sizes_.usual_most(most_in_batch()), 1.05);
@@ -149,11 +149,12 @@ inline std::size_t Machine::least_size() const noexcept {
 
 // Not with many slots: those callers find the next one soon. (With eight it cost 5 % of the results of 64 callers.)
 BATCHER_NOINLINE inline Time Machine::held_by_echo(const Line& line, Time now) const noexcept {
-    if (rules_.keyed || rules_.max_concurrent_batches > 2 || !estimate_.known()) return Time::min();
+    if (rules_.keyed || rules_.max_concurrent_batches > 2 || !estimate_.known())
+        return (Time::min)();
     const Time left = Rules::after(line.oldest().queued_at, rules_.latency_target) - now;
     const std::size_t most = sizes_.most(rules_.max_batch_size);
     const bool has_room = sizes_.of(line) < estimate_.largest_meeting(left, most);
-    return has_room ? echo_.until() : Time::min();
+    return has_room ? echo_.until() : (Time::min)();
 }
 
 BATCHER_NOINLINE inline void Machine::note_arrivals(const Link* newest) noexcept {

@@ -144,7 +144,8 @@ void Machine::fail_place(Call& call, const std::exception_ptr& error, Record rec
 
 inline void Machine::changed(Line* line) noexcept {
     if (line == nullptr) return;
-    queue_.lines().changed(*line, line->empty() ? Rules::never : due(*line, Time::max()), closed_);
+    queue_.lines().changed(*line, line->empty() ? Rules::never : due(*line, (Time::max)()),
+                           closed_);
 }
 
 // Lines may have become due.
@@ -170,7 +171,7 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     const Time aged = rules_.aged(now);
     const std::size_t most_calls = most_in_batch();
     const std::size_t limited = limit(sizes_.most(most_calls), *line.next(aged), now);
-    const std::size_t most = std::min(limited, sizes_.of(line));
+    const std::size_t most = (std::min)(limited, sizes_.of(line));
     std::size_t allowed = limited;  // by the earliest deadline, too
     std::size_t worth = 0;  // the smallest size that is worth its run; 0: not asked yet, nor
     Time needed{};          // what even that takes,
@@ -182,7 +183,7 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     batch.line = line.in_table() ? &line : nullptr;
     if (batch.line != nullptr) line.refer();  // it goes with its last call
     const auto fits = [&](std::size_t size, std::size_t limit) {
-        return batch.items == 0 || size <= limit - std::min(limit, batch.weight);
+        return batch.items == 0 || size <= limit - (std::min)(limit, batch.weight);
     };
     while (batch.items < most_calls) {
         Call* const call = line.next(aged);
@@ -196,7 +197,7 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
                 const Time timeout = deadline - call->queued_at;
                 estimate_.arrived(now, sizes_.came_so_far(recorder_.stats().submitted), timeout);
                 worth = estimate_.floor(timeout, sizes_.usual_most(most_calls));
-                needed = estimate_.run_time_with_margin(std::min(most, worth));
+                needed = estimate_.run_time_with_margin((std::min)(most, worth));
                 ample = estimate_.met_by(most);
             }
             // If nothing runs that would show whether it still takes as long, the last one is tried.
@@ -209,8 +210,8 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
             }
             if (deadline - now < ample) {
                 const std::size_t meets =
-                    std::max(worth, estimate_.largest_meeting(deadline - now, most));
-                allowed = std::min(allowed, meets);
+                    (std::max)(worth, estimate_.largest_meeting(deadline - now, most));
+                allowed = (std::min)(allowed, meets);
                 if (!fits(size, allowed)) break;
             }
         }
@@ -248,13 +249,13 @@ inline void Machine::take(Batch& batch, Call& call, Place* place, Time now) noex
         one.batch = &batch;
         one.index = static_cast<std::uint32_t>(batch.items);
         ++batch.size;
-        batch.deadline = std::min(batch.deadline, deadline_of(one));
+        batch.deadline = (std::min)(batch.deadline, deadline_of(one));
     };
     queue_.erase(call, batch.line);
     if (!batch.calls.empty()) batch.mixed |= batch.calls.front().resumes_on != call.resumes_on;
     batch.calls.push_back(call);
     add(call);
-    batch.oldest = std::min(batch.oldest, call.queued_at);
+    batch.oldest = (std::min)(batch.oldest, call.queued_at);
     recorder_.waited(now - call.queued_at, class_of(call));
     if (place != nullptr) {
         place->leader = nullptr;

@@ -35,7 +35,7 @@ struct Place : Interned {
     // The latest deadline of those that wait for it: until then it is worth running.
     Time deadline() noexcept {
         Time latest = deadline_of(*leader);
-        sharers.for_each([&](Call& call) { latest = std::max(latest, deadline_of(call)); });
+        sharers.for_each([&](Call& call) { latest = (std::max)(latest, deadline_of(call)); });
         return latest;
     }
 

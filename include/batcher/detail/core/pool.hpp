@@ -39,7 +39,7 @@ public:
         batch.phase.store(BatchPhase::idle, std::memory_order_relaxed);
         batch.stop_requested.store(false, std::memory_order_relaxed);
         batch.size = batch.items = batch.weight = 0;
-        batch.deadline = Time::max();
+        batch.deadline = (Time::max)();
         batch.line = nullptr;
         batch.has_terms = batch.late = batch.shared = false;
         batch.mixed = false;

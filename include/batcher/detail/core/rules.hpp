@@ -34,15 +34,15 @@ struct Units {
 
     // Rounded up, so that an arrival is seen early, but never late.
     std::size_t of(std::size_t weight) const noexcept {
-        return std::max((weight >> bits) + (bits == 0 ? 0 : 1), least);
+        return (std::max)((weight >> bits) + (bits == 0 ? 0 : 1), least);
     }
     // The most that arrivals weigh that count as much as this. Where nothing is limited it says nothing.
     std::size_t weight_of(std::size_t units) const noexcept { return units << bits; }
 };
 
 struct Rules {
-    static constexpr Time never = Time::max();
-    static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+    static constexpr Time never = (Time::max)();
+    static constexpr std::size_t no_limit = (std::numeric_limits<std::size_t>::max)();
 
     std::size_t max_batch_size;
     Time batch_timeout;  // never: wait until full or flushed
@@ -66,7 +66,7 @@ struct Rules {
         weighs = true;
         max_batch_weight = most_of_batch;
         max_queue_weight = most_of_queue;
-        const std::size_t smaller = std::min(most_of_batch, most_of_queue);
+        const std::size_t smaller = (std::min)(most_of_batch, most_of_queue);
         if (smaller == no_limit) return;
         units.bits = 0;
         while (smaller >> units.bits > 0x7fff) ++units.bits;
@@ -75,7 +75,7 @@ struct Rules {
 
     Admission admit(std::size_t waiting, bool closed, std::size_t count,
                     Accept accept) const noexcept {
-        const std::size_t room = closed ? 0 : max_queue_size - std::min(max_queue_size, waiting);
+        const std::size_t room = closed ? 0 : max_queue_size - (std::min)(max_queue_size, waiting);
         const std::size_t accepted = count <= room                   ? count
                                      : accept == Accept::all_or_none ? 0
                                                                      : room;
@@ -96,7 +96,7 @@ struct Rules {
     }
     std::size_t full_batches(const Line& line) const noexcept {
         const std::size_t by_size = line.size() / max_batch_size;
-        return weighed() ? std::max(by_size, line.weight() / max_batch_weight) : by_size;
+        return weighed() ? (std::max)(by_size, line.weight() / max_batch_weight) : by_size;
     }
 
     // When the oldest call has waited long enough. Precondition: there is one.
@@ -109,7 +109,7 @@ struct Rules {
 
     // Those that were queued then, or before, count as of the highest class.
     Time aged(Time now) const noexcept {
-        return priority_aging == never ? Time::min() : now - priority_aging;
+        return priority_aging == never ? (Time::min)() : now - priority_aging;
     }
 
     // The arrival that has to be seen: with it the next batch has the calls that it needs to start (0: no slot
@@ -122,7 +122,7 @@ struct Rules {
                                    : waiting < needed ? needed - waiting
                                                       : until_full(waiting, weight);
         const std::size_t refused = limited() ? until_refused(waiting, weight) : no_limit;
-        const std::size_t first = std::min(wanted, refused);
+        const std::size_t first = (std::min)(wanted, refused);
         return first == no_limit ? 0 : first;
     }
     bool limited() const noexcept {
@@ -144,12 +144,12 @@ private:
     }
     std::size_t until_refused(std::size_t waiting, std::size_t weight) const noexcept {
         const auto room = [](std::size_t most, std::size_t taken) {
-            return most - std::min(most, taken);
+            return most - (std::min)(most, taken);
         };
         const std::size_t by_size =
             max_queue_size == no_limit ? no_limit : room(max_queue_size, waiting) + 1;
         if (max_queue_weight == no_limit) return by_size;
-        return std::min(by_size, (room(max_queue_weight, weight) >> units.bits) + 1);
+        return (std::min)(by_size, (room(max_queue_weight, weight) >> units.bits) + 1);
     }
 };
 

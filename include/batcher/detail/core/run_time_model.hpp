@@ -19,7 +19,7 @@ public:
         if (batches_ > 0 && time < at(size) / 4) weigh_down(0.5);
         // One stall says nothing of the next batch, so it counts as at most twice what was expected. (Not less
         // than a microsecond, or it would never leave 0.)
-        if (known()) time = std::min(time, 2 * std::max(at(size), 1000.0));
+        if (known()) time = (std::min)(time, 2 * (std::max)(at(size), 1000.0));
         if (batches_ > 2) note_deviation(size, time);
         weigh_down(1 - 1.0 / memory);
         weight_ += 1;
@@ -55,8 +55,8 @@ private:
     void note_deviation(double size, double time) noexcept {
         const double expected = at(size);
         const double off = expected > 0 ? std::abs(time / expected - 1) : time > 0 ? 1.0 : 0.0;
-        const double gain = std::max(1 / memory, 1.0 / static_cast<double>(batches_ - 2));
-        mean_deviation_ += (std::min(off, 1.0) - mean_deviation_) * gain;
+        const double gain = (std::max)(1 / memory, 1.0 / static_cast<double>(batches_ - 2));
+        mean_deviation_ += ((std::min)(off, 1.0) - mean_deviation_) * gain;
     }
 
     // Where sizes hardly differ they do not say what an item takes. Then half of the time is taken to be fixed: a
@@ -67,10 +67,10 @@ private:
         const double variance = size_squares_ / weight_ - size * size;
         const double covariance = products_ / weight_ - size * time;
         const double believed = 0.5 * time / size;
-        const double worth = 0.16 * size * size / std::min(weight_, memory);
+        const double worth = 0.16 * size * size / (std::min)(weight_, memory);
         per_item_ = (covariance + worth * believed) / (variance + worth);
         per_item_ = std::clamp(per_item_, 0.0, time / size);
-        fixed_ = std::max(time - per_item_ * size, 0.0);
+        fixed_ = (std::max)(time - per_item_ * size, 0.0);
     }
 
     std::uint64_t batches_ = 0;

@@ -92,7 +92,7 @@ inline std::exception_ptr will_be_late(Time left, Time needed) noexcept {
     return an_error(errc::deadline_exceeded, {}, [&] {
         return fmt::format(
             "the deadline cannot be met any more: {} are left, and batches have lately taken {}",
-            in_words(std::max(left, Time(0))), in_words(needed));
+            in_words((std::max)(left, Time(0))), in_words(needed));
     });
 }
 

@@ -30,7 +30,7 @@ public:
     // From now on there are so many, alike. Batches that run keep theirs, and count. Throws std::bad_alloc, then nothing
     // has changed. O(slots). Precondition: they are not spread.
     void resize(std::size_t count) {
-        std::vector<bool> listed(std::max(count_, count));
+        std::vector<bool> listed((std::max)(count_, count));
         free_.reserve(count);
         leaving_.reserve(listed.size());
         for (const std::size_t slot : free_) listed[slot] = true;
@@ -70,9 +70,9 @@ public:
 
     // Most calls that the next batch takes, of so many.
     std::size_t share_of(std::size_t calls) const noexcept {
-        if (taken_.size() < 2) return std::numeric_limits<std::size_t>::max();
+        if (taken_.size() < 2) return (std::numeric_limits<std::size_t>::max)();
         const std::size_t slots = taken_.size() * at_each_;
-        return std::max(worth_, (calls + slots - 1) / slots);
+        return (std::max)(worth_, (calls + slots - 1) / slots);
     }
 
     bool all_free() const noexcept { return in_use_ == 0; }
@@ -80,7 +80,7 @@ public:
     // How many more batches could run now.
     std::size_t free() const noexcept {
         const std::size_t all = is_spread() ? taken_.size() * at_each_ : count_;
-        return all - std::min(all, in_use_);
+        return all - (std::min)(all, in_use_);
     }
 
     std::size_t take() noexcept {

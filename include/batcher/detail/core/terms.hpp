@@ -46,7 +46,7 @@ inline Priority class_of(const Call& call) noexcept {
     return call.plain ? Priority::normal : call.lane;
 }
 inline Time deadline_of(const Call& call) noexcept {
-    if (call.plain || terms_of(call).deadline == nullptr) return Time::max();
+    if (call.plain || terms_of(call).deadline == nullptr) return (Time::max)();
     return terms_of(call).deadline->at;
 }
 

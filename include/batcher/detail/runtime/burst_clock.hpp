@@ -72,7 +72,7 @@ private:
     static Time share(Time now, const char* clock, Time tolerance) noexcept {
         const bool fast =
             reading.uses != 0 && clock == reading.clock && now - reading.time < tolerance;
-        reading.uses = fast ? std::min(32U, 4 * reading.uses) : 1;
+        reading.uses = fast ? (std::min)(32U, 4 * reading.uses) : 1;
         reading.uses_left = reading.uses - 1;
         reading.time = now;
         reading.clock = clock;

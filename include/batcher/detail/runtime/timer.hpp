@@ -51,7 +51,8 @@ public:
         using Duration = typename Clock::duration;
         using Point = typename Clock::time_point;
         armed_for_ = at;
-        const Point point(at == Time::max() ? Duration::max() : std::chrono::ceil<Duration>(at));
+        const Point point(at == (Time::max)() ? (Duration::max)()
+                                              : std::chrono::ceil<Duration>(at));
         with_patience([&] {
             timer_->expires_at(point);
             timer_->async_wait(Alarm{engine, at});

@@ -175,7 +175,7 @@ protected:
     bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
 
 private:
-    static constexpr std::size_t owner = ~(std::numeric_limits<std::size_t>::max() >> 1U);
+    static constexpr std::size_t owner = ~((std::numeric_limits<std::size_t>::max)() >> 1U);
 
     void ended(std::size_t count) {
         const std::size_t left = left_.fetch_sub(count, std::memory_order_acq_rel) - count;
