@@ -68,8 +68,7 @@ ${advice}" PARENT_SCOPE)
     else()
         target_include_directories(batcher::asio INTERFACE ${directory})
     endif()
-    find_package(Threads QUIET REQUIRED GLOBAL)
-    target_link_libraries(batcher::asio INTERFACE Threads::Threads)
+    batcher_link_system()
     # Before 1.26 Asio looks for the coroutines of Clang where they were in their experimental days.
     if(NOT version VERSION_GREATER_EQUAL 1.26)
         target_compile_definitions(batcher::asio INTERFACE
@@ -90,10 +89,19 @@ function(batcher_find_boost_asio)
 (Debian 12: apt-get install libboost1.81-dev), or name its directory with -DBoost_ROOT=<directory>." PARENT_SCOPE)
         return()
     endif()
-    find_package(Threads QUIET REQUIRED GLOBAL)
     add_library(batcher::asio INTERFACE IMPORTED GLOBAL)
-    target_link_libraries(batcher::asio INTERFACE Boost::headers Threads::Threads)
+    target_link_libraries(batcher::asio INTERFACE Boost::headers)
+    batcher_link_system()
     target_compile_definitions(batcher::asio INTERFACE BATCHER_USE_BOOST_ASIO)
+endfunction()
+
+# What either Asio links. Windows' sockets it names itself to MSVC, in a way that MinGW does not know.
+function(batcher_link_system)
+    find_package(Threads QUIET REQUIRED GLOBAL)
+    target_link_libraries(batcher::asio INTERFACE Threads::Threads)
+    if(MINGW)
+        target_link_libraries(batcher::asio INTERFACE ws2_32 mswsock)
+    endif()
 endfunction()
 
 # The compiled library where there is one, else the headers alone. The headers can be asked for: a program built with

@@ -54,6 +54,13 @@ endif()
 # The core neither needs nor looks for gRPC++.
 add_consumer_test(without_grpc add_subdirectory -DBATCHER_GRPC=OFF ${flavour})
 
+# Without Catch2 the project is configured all the same, and says what is left out and what brings it.
+add_test(NAME no_catch2 COMMAND ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR} -S ${PROJECT_SOURCE_DIR} -B ${consumers}/no_catch2
+    ${options} ${flavour} ${no_grpc} -DCMAKE_DISABLE_FIND_PACKAGE_Catch2=ON -DBATCHER_BUILD_EXAMPLES=OFF
+    -DBATCHER_BUILD_BENCHMARKS=OFF)
+set_tests_properties(no_catch2 PROPERTIES LABELS consumer TIMEOUT ${timeout}
+    PASS_REGULAR_EXPRESSION "the tests are left out, Catch2 is missing.*apt-get install catch2.*Build files have been written")
+
 # What CMake says to a project, and where it says nothing.
 function(add_message_test name)
     add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -G ${CMAKE_GENERATOR}
