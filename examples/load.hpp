@@ -202,7 +202,7 @@ inline double fsync_milliseconds(std::string path) {
     Figures figures;
     for (int i = 0; i < 50; ++i) {
         const auto begin = Clock::now();
-        if (write(file, page.data(), page.size()) < 0 || fdatasync(file) < 0)
+        if (write(file, page.data(), page.size()) < 0 || fsync(file) < 0)
             throw std::system_error(errno, std::system_category(), path);
         figures.milliseconds.push_back(Seconds(Clock::now() - begin).count() * 1000);
     }

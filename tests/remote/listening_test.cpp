@@ -1,11 +1,15 @@
 // Where a deployment may listen, and what it may be told.
+#include <fmt/format.h>
+#include <sys/un.h>
+
 #include "deployed.hpp"
 
 namespace listening_test {
 
 using namespace test;
 
-TEST_CASE("a unix socket's path may have 98 bytes, whoever listens there") {
+TEST_CASE("a unix socket's path may have 98 bytes (94 on macOS), whoever listens there") {
+    constexpr std::size_t most = sizeof(sockaddr_un::sun_path) - 10;
     Deployed deployed;
     const Directory directory;
     const auto path_of = [&](std::size_t size) {
@@ -13,16 +17,17 @@ TEST_CASE("a unix socket's path may have 98 bytes, whoever listens there") {
         path.append(size - path.size(), 's');
         return path;
     };
-    const std::string longest = "unix:" + path_of(98);
+    const std::string longest = "unix:" + path_of(most);
     for (int i = 0; i < 12; ++i) {  // names of 1 and of 2 digits, if there were any
         const auto deployment = rpc::deploy({.listen = longest}, "doubling", deployed.model);
         CHECK(rpc::connect<int, int>(longest, "doubling").process(21).get() == 42);
     }
-    const std::string longer = "unix:" + path_of(99);
+    const std::string longer = "unix:" + path_of(most + 1);
     CHECK(sentence_of([&] {
               std::ignore = rpc::deploy({.listen = longer}, "doubling", deployed.model);
           }) == "the deployment cannot listen on " + longer +
-                    ": its path has 99 bytes, and 98 are the most: File name too long");
+                    fmt::format(": its path has {} bytes, and {} are the most: File name too long",
+                                most + 1, most));
 }
 
 TEST_CASE("times of keepalive that are less than none are refused by name") {

@@ -1,4 +1,7 @@
 // Mistakes in addresses and in TLS: each gives one sentence that says what to do, and only one waits for the timeout.
+#include <fmt/format.h>
+#include <sys/un.h>
+
 #include "authority.hpp"
 #include "deployed.hpp"
 
@@ -38,7 +41,8 @@ TEST_CASE("an address that is empty, or too long for a unix socket, is refused w
     CHECK(deploying({.listen = ""}) == connecting(""));
     const std::string address = "unix:/" + std::string(150, 'x');
     CHECK(connecting(address) ==
-          "the path of a unix socket has at most 107 bytes, and that of " + address + " has 151");
+          fmt::format("the path of a unix socket has at most {} bytes, and that of {} has 151",
+                      sizeof(sockaddr_un::sun_path) - 1, address));
     CHECK(deploying({.listen = address}) == connecting(address));
 }
 

@@ -8,6 +8,7 @@ Every field has a default. A value outside its range is a ValueError that names 
 import dataclasses
 import re
 import ssl
+import sys
 from typing import Optional, Sequence, Tuple, Union
 
 Metadata = Sequence[Tuple[str, Union[str, bytes]]]
@@ -139,9 +140,10 @@ def check_address(address: str) -> None:
             'the address is empty: write "unix:/run/models.sock" or "dns:///models:9000"'
         )
     path = address[5:] if address.startswith("unix:") else ""
-    if len(path.encode()) > 107:
+    most = 103 if sys.platform == "darwin" else 107
+    if len(path.encode()) > most:
         raise ValueError(
-            f"the path of a unix socket has at most 107 bytes, and {path} has {len(path.encode())}"
+            f"the path of a unix socket has at most {most} bytes, and {path} has {len(path.encode())}"
         )
 
 
