@@ -21,8 +21,8 @@ struct BatchReport {
     std::size_t size = 0;                          // items, when it was formed
     std::size_t weight = 0;  // of them, with batching::weigh(); otherwise as size
 
-    std::chrono::nanoseconds
-        oldest_wait{};  // of the item that waited longest, from its call until the batch was formed
+    // Of the item that waited longest, from its call until the batch was formed.
+    std::chrono::nanoseconds oldest_wait{};
     std::chrono::nanoseconds run_time{};  // from then until the batch function had returned
 
     // Of the callers that still waited for it, those who get an error.

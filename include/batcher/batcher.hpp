@@ -82,6 +82,7 @@ class Batcher : public detail::Calls<In, Out, Clock> {
                   "the results of a Batcher cannot be std::exception_ptr: that is how items fail");
 
 public:
+    // What drain() returns: completes with nothing.
     using drain_type = Operation<detail::DrainRequest>;
 
     // Wraps `function` (batch_function.hpp says what that is) and runs it on worker threads of its own. `rules` say what
@@ -120,6 +121,7 @@ public:
     Batcher(F&&, Rule, const Options& = {}, More&&...) {
         static_assert(sizeof(detail::RuleBeforeOptions<Rule>) == 0);
     }
+    // Refused: the rules come after the options, with an executor, too.
     template <detail::WhereToRun Where, class F, detail::ItemRule Rule, class... More>
     Batcher(Where&&, F&&, Rule, const Options& = {}, More&&...) {
         static_assert(sizeof(detail::RuleBeforeOptions<Rule>) == 0);
@@ -127,6 +129,7 @@ public:
 
     // A moved-from Batcher can only be destroyed or assigned to.
     Batcher(Batcher&&) noexcept = default;
+    // What it was before is destroyed, as by its destructor.
     Batcher& operator=(Batcher&& other) noexcept {
         Batcher old(std::move(*this));
         engine_ = std::move(other.engine_);

@@ -36,14 +36,19 @@ class Calls : Refusals<In, Operation<ProcessRequest<In, Out, Clock>>,
     using Asks = AsksFor;
 
 public:
-    using item_type = In;
-    using result_type = Out;
+    using item_type = In;     // what callers give
+    using result_type = Out;  // what they get
+    // What process() returns.
     using process_type = Operation<ProcessRequest<In, Out, Clock>>;
+    // What process_many() returns.
     using process_many_type = Operation<ProcessManyRequest<In, Out, Clock>>;
+    // What process_each() returns.
     using process_each_type = Operation<ProcessEachRequest<In, Out, Clock>>;
-    // The same, with CallOptions.
+    // What process() with CallOptions returns.
     using process_asking_type = Operation<ProcessRequest<In, Out, Clock, Asks>>;
+    // What process_many() with CallOptions returns.
     using process_many_asking_type = Operation<ProcessManyRequest<In, Out, Clock, Asks>>;
+    // What process_each() with CallOptions returns.
     using process_each_asking_type = Operation<ProcessEachRequest<In, Out, Clock, Asks>>;
 
     using Refusals::async_process;
@@ -155,6 +160,7 @@ public:
     auto async_process_many(std::vector<In> items, Token&& token) {
         return start(process_many(std::move(items)), std::forward<Token>(token));
     }
+    // The same with what this call asks for.
     template <class Token>
     auto async_process_many(std::vector<In> items, const CallOptions& options, Token&& token) {
         return start(process_many(std::move(items), options), std::forward<Token>(token));
@@ -187,6 +193,7 @@ public:
     process_each_asking_type process_each(Items<In> items, const CallOptions& options) {
         return {engine(), {std::move(items).vector(), options}};
     }
+    // The same for any completion token.
     template <class Token>
     auto async_process_each(std::vector<In> items, const CallOptions& options, Token&& token) {
         return start(process_each(std::move(items), options), std::forward<Token>(token));

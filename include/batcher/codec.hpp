@@ -87,8 +87,10 @@ concept ProtobufMessage =
 // Of a protobuf message: as protobuf, named by the message's full name.
 template <detail::ProtobufMessage T>
 struct Codec<T> {
+    // The message's full name.
     static std::string schema() { return T().GetTypeName(); }
 
+    // Appends the message; errc::malformed if it lacks a required field or is too large.
     static void encode(const T& value, std::string& out) {
         if (!value.IsInitialized() || !value.AppendPartialToString(&out)) {
             throw Error(errc::malformed,
@@ -96,12 +98,14 @@ struct Codec<T> {
         }
     }
 
+    // The value; errc::malformed if the bytes are none.
     static T decode(std::string_view bytes) {
         if (std::optional<T> message = try_decode(bytes, detail::Doubt::none))
             return *std::move(message);
         detail::throw_malformed(bytes, "no message", schema());
     }
 
+    // The same, and nothing where decode() would throw.
     static std::optional<T> try_decode(std::string_view bytes, detail::Doubt) {
         std::optional<T> message(std::in_place);
         if (bytes.size() > std::numeric_limits<int>::max() ||
@@ -116,17 +120,20 @@ struct Codec<T> {
 template <class T>
     requires(!detail::ProtobufMessage<T> && detail::Packable<T>)
 struct Codec<T> {
+    // The shape: "(int,float)".
     static std::string schema() {
         detail::ShapeText shape;
         detail::describe<T>(shape);
         return shape.text;
     }
 
+    // Appends the value.
     static void encode(const T& value, std::string& out) {
         detail::Sink sink{out};
         msgpack::pack(sink, value);
     }
 
+    // The value; errc::malformed if the bytes are none.
     static T decode(std::string_view bytes) {
         if (!detail::is_one_value(bytes)) {
             detail::throw_malformed(bytes, "not one complete MessagePack value, at most 64 deep,",
@@ -136,6 +143,7 @@ struct Codec<T> {
         detail::throw_malformed(bytes, "no MessagePack value", schema());
     }
 
+    // The same, and nothing where decode() would throw.
     static std::optional<T> try_decode(std::string_view bytes, detail::Doubt doubt) {
         return detail::is_one_value(bytes) ? convert(bytes, doubt) : std::nullopt;
     }
@@ -169,6 +177,7 @@ private:
 // A call may have no results.
 template <>
 struct Codec<void> {
+    // "nothing".
     static std::string schema() { return "nothing"; }
 };
 

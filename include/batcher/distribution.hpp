@@ -41,7 +41,9 @@ class Distribution {
     static constexpr bool is_time = !std::is_arithmetic_v<T>;
 
 public:
+    // Of a time a time, else double.
     using mean_type = std::conditional_t<is_time, T, double>;
+    // Of a time one in double, else double.
     using sum_type = typename detail::SumOf<T>::type;
 
     // Throws std::bad_alloc, and so does a copy. One that was moved from may only be destroyed or assigned to.

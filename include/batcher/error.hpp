@@ -99,12 +99,14 @@ inline std::error_code make_error_code(errc value) noexcept {
 //     catch (const batching::Error& error) { if (error.code() == batching::errc::overloaded) ... }
 class Error : public std::system_error {
 public:
+    // With the sentence that what() gives.
     Error(errc code, std::string sentence,
           std::optional<std::chrono::nanoseconds> retry_after = std::nullopt)
         : std::system_error(make_error_code(code), sentence),
           sentence_(std::move(sentence)),
           retry_after_(retry_after) {}
 
+    // The whole sentence, with the figures in it.
     const char* what() const noexcept override { return sentence_.c_str(); }
 
     // Of errc::overloaded: about how long from now it may be worth trying again, judged by what batches have lately

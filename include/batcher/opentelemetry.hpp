@@ -7,7 +7,7 @@
 //
 // Not part of batcher.hpp: it needs that API's headers, and no library of it. (What is recorded, and where it goes, is for
 // your program to set up with its SDK, as always.) On Debian 13, and on 12 with backports: apt-get install
-// opentelemetry-cpp-dev; with CMake: find_package(opentelemetry-cpp) and opentelemetry-cpp::api.
+// opentelemetry-cpp-dev; with CMake: find_package(opentelemetry-cpp), and its target api.
 //
 // The current span is the one of opentelemetry::context::RuntimeContext, so a coroutine of yours has to see to it that its
 // own is current when it awaits a call. A span of a batch has the attributes batcher.number, batcher.reason ("full",
@@ -99,6 +99,7 @@ inline std::string sentence_of(const std::exception_ptr& error) {
 
 class Span final : public BatchSpan {
 public:
+    // What OpenTelemetry has tracers in.
     using Pointer = api::nostd::shared_ptr<api::trace::Span>;
     explicit Span(Pointer span) noexcept : span_(std::move(span)) {}
 
@@ -127,6 +128,7 @@ private:
 // Makes a span of OpenTelemetry for each batch: batching::trace(batching::OpenTelemetryTracer("embed")).
 class OpenTelemetryTracer final : public Tracer {
 public:
+    // What OpenTelemetry has tracers in.
     using Pointer = ::opentelemetry::nostd::shared_ptr< ::opentelemetry::trace::Tracer>;
 
     // `name` is that of the spans. The tracer is the global provider's for "batcher", at this moment.
@@ -138,10 +140,12 @@ public:
     OpenTelemetryTracer(std::string name, Pointer tracer) noexcept
         : name_(std::move(name)), tracer_(std::move(tracer)) {}
 
+    // Of OpenTelemetry's current span.
     TraceContext current() override {
         return detail::otel::of(::opentelemetry::trace::Tracer::GetCurrentSpan()->GetContext());
     }
 
+    // Begins a span by the name that it was given.
     std::unique_ptr<BatchSpan> start(const TracedBatch& batch) override {
         namespace api = ::opentelemetry;
         const auto number = [](std::size_t value) { return static_cast<std::uint64_t>(value); };

@@ -97,11 +97,13 @@ class [[nodiscard("co_await it, or call .get()")]] Operation
     using Hook::await_suspend;
 
 public:
+    // What it gives: the Out of process(), a std::vector of process_many() and process_each(), void of drain().
     using value_type = typename Request::value_type;
     // void(std::exception_ptr, Out); void(std::exception_ptr) where there is no value, and
     // void(std::exception_ptr, std::optional<Out>) where Out has no default constructor.
     using signature = typename detail::Completion<value_type>::signature;
 
+    // It may be moved until it is used.
     Operation(Operation&& other) noexcept(
         std::is_nothrow_move_constructible_v<typename Request::payload_type>)
         : Base(std::move(other)), Hook(this->waiter_) {}
@@ -123,6 +125,7 @@ public:
         this->waiter_.resume_on(executor);
         return std::move(*this);
     }
+    // If you see an error here, resume_on() was given an execution context.
     template <class Context>
         requires(!std::convertible_to<Context, asio::any_io_executor>)
     detail::ResumeOn<Request>&& resume_on(Context&&) && {
@@ -146,6 +149,7 @@ public:
     auto item() && {
         return this->waiter_.take_back();
     }
+    // The same of process_many() and process_each(): the items.
     template <class R = Request>
         requires(R::many_items)
     auto items() && {
@@ -156,6 +160,7 @@ public:
     // executor, or is one of its workers, it throws errc::deadlock, as it might wait for itself; where that
     // cannot be known (for executors other than those of io_context and thread_pool) it may wait for ever.
     value_type get() && { return this->waiter_.get(); }
+    // If you see an error here, get() was called on an operation that has a name.
     template <class R = Request>
     value_type get() & {
         static_assert(sizeof(R) == 0, "an operation is got once: write std::move(operation).get()");

@@ -51,16 +51,20 @@ public:
     BATCHER_CONSTEVAL Timeout(int zero) {
         if (zero != 0) detail::a_duration_needs_a_unit_write_5ms_not_5();
     }
+    // If you see an error here, it means that a number was given without a unit.
     template <class Number>
         requires(std::is_arithmetic_v<Number> && !std::is_same_v<Number, int>)
     constexpr Timeout(Number) noexcept {
         static_assert(sizeof(Number) == 0, "a duration needs a unit: write 5ms, not 5");
     }
+    // A duration in any unit.
     template <class Rep, class Period>
     constexpr Timeout(const std::chrono::duration<Rep, Period>& duration) noexcept
         : nanoseconds_(saturated(duration)) {}
 
+    // The same as a duration of the standard's.
     constexpr operator std::chrono::nanoseconds() const noexcept { return nanoseconds_; }
+    // How many nanoseconds.
     constexpr std::chrono::nanoseconds::rep count() const noexcept { return nanoseconds_.count(); }
 
     friend constexpr bool operator==(const Timeout&, const Timeout&) noexcept = default;

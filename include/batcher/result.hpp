@@ -28,9 +28,10 @@ namespace batching {
 template <class Out>
 class Result {
 public:
+    // A value.
     Result(Out value) : value_(std::move(value)) {}
 
-    // Precondition: `error` is not null; throws std::invalid_argument otherwise.
+    // An exception. Precondition: `error` is not null; throws std::invalid_argument otherwise.
     Result(std::exception_ptr error) : error_(std::move(error)) {
         if (error_ == nullptr) {
             throw std::invalid_argument(
@@ -56,7 +57,9 @@ public:
 
     // The value; throws the exception if that is what it holds.
     Out& value() & { return rethrow_error(), *value_; }
+    // The same of a Result that is const.
     const Out& value() const& { return rethrow_error(), *value_; }
+    // The same, to be moved out of a Result that is on its way out.
     Out&& value() && { return rethrow_error(), *std::move(value_); }
 
     // NOLINTEND(bugprone-unchecked-optional-access)
@@ -78,7 +81,9 @@ private:
 template <>
 class Result<void> {
 public:
+    // Done.
     Result() = default;
+    // An exception. Precondition: `error` is not null; throws std::invalid_argument otherwise.
     Result(std::exception_ptr error) : error_(std::move(error)) {
         if (error_ == nullptr) {
             throw std::invalid_argument(
@@ -86,10 +91,13 @@ public:
         }
     }
 
+    // False: it holds an exception.
     bool has_value() const noexcept { return error_ == nullptr; }
+    // Nothing; throws the exception if that is what it holds.
     void value() const {
         if (error_) std::rethrow_exception(error_);
     }
+    // The exception, or null.
     std::exception_ptr error() const noexcept { return error_; }
 
 private:

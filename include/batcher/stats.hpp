@@ -70,8 +70,9 @@ struct Stats {
     std::chrono::duration<double, std::nano> run_time_per_item{};  // what each item adds
     double run_time_deviation = 0;  // the standard deviation from that, as a share of it
 
-    // ---- the options in force, which reconfigure() changes ----
+    // ---- the options in force ----
 
+    // As they were given, or as reconfigure() has changed them.
     Options options;
 
     // ---- with latency_target, now, in items, or with batching::weigh() in weight; 0: not known yet ----

@@ -45,10 +45,10 @@ struct TracedBatch {
     TraceContext parent;                  // of its span; not valid: none
     std::span<const TraceContext> links;  // to its callers, at most 128; empty if there is a parent
     std::uint64_t number = 0;             // as in BatchInfo
-    DispatchReason reason = DispatchReason::full;
-    std::size_t items = 0;    // that the function is given
-    std::size_t callers = 0;  // as many, or more if some share a place
-    std::size_t weight = 0;
+    DispatchReason reason = DispatchReason::full;  // why it has left
+    std::size_t items = 0;                         // that the function is given
+    std::size_t callers = 0;                       // as many, or more if some share a place
+    std::size_t weight = 0;                        // the sum of those of its calls
     bool remote = false;  // a handle's: what it calls is in another process
 };
 

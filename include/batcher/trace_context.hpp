@@ -19,9 +19,9 @@ namespace batching {
 //     const auto context = batching::TraceContext::from_traceparent(request.header("traceparent"));
 //     if (context.sampled()) log("the trace is {}", context.to_traceparent());
 struct TraceContext {
-    std::array<std::uint8_t, 16> trace_id{};
-    std::array<std::uint8_t, 8> span_id{};
-    std::uint8_t flags = 0;  // 1: sampled
+    std::array<std::uint8_t, 16> trace_id{};  // of the trace; all zeros: none
+    std::array<std::uint8_t, 8> span_id{};    // of the span; all zeros: none
+    std::uint8_t flags = 0;                   // 1: sampled
 
     // Whether it stands for a span: neither of its numbers is all zeros.
     bool valid() const noexcept {

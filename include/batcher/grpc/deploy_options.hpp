@@ -24,12 +24,18 @@ namespace batching::grpc {
 // One address or several.
 class Addresses {
 public:
+    // None.
     Addresses() = default;
+    // One.
     Addresses(const char* address) : all_{address} {}
+    // One.
     Addresses(std::string address) : all_{std::move(address)} {}
+    // Several, in braces.
     Addresses(std::initializer_list<std::string> addresses) : all_(addresses) {}
+    // Several.
     Addresses(std::vector<std::string> addresses) : all_(std::move(addresses)) {}
 
+    // All of them, in their order.
     const std::vector<std::string>& all() const noexcept { return all_; }
 
 private:
