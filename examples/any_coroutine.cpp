@@ -29,6 +29,7 @@ const char* here() {
     return std::this_thread::get_id() == main_thread ? "the main thread" : "the Batcher's worker";
 }
 
+// --8<-- [start:caller]
 Task ask(batching::Batcher<int, int>& batcher, asio::io_context& context, int x) {
     const auto work = asio::make_work_guard(context);  // so that run() does not return meanwhile
 
@@ -38,6 +39,7 @@ Task ask(batching::Batcher<int, int>& batcher, asio::io_context& context, int x)
     int z = co_await batcher.process(y).resume_on(context.get_executor());
     fmt::print("the square of {} is {}; resumed on {}\n", y, z, here());
 }
+// --8<-- [end:caller]
 
 int main() {
     fmt::print("starting on {}\n", here());

@@ -30,6 +30,7 @@ struct Outcome {
     int expired = 0;
 };
 
+// --8<-- [start:caller]
 asio::awaitable<void> call(batching::Batcher<int, int>& batcher, int item,
                            batching::CallOptions options, Outcome& outcome) {
     const auto began = Clock::now();
@@ -44,6 +45,7 @@ asio::awaitable<void> call(batching::Batcher<int, int>& batcher, int item,
         }
     }
 }
+// --8<-- [end:caller]
 
 asio::awaitable<void> come(batching::Batcher<int, int>& batcher, batching::CallOptions options,
                            Outcome& outcome) {

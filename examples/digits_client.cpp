@@ -37,7 +37,9 @@ struct Run {
 asio::awaitable<void> client(Classifier& classifier, Run& run) {
     while (run.asked < calls) {
         const Sample& question = run.questions[run.asked++ % run.questions.size()];
+        // --8<-- [start:caller]
         const int answer = co_await classifier.process(question.image);
+        // --8<-- [end:caller]
         if (answer == question.label) ++run.right;
     }
 }
@@ -66,12 +68,16 @@ void ask_all(Classifier& classifier) {
 //   on other machines     "dns:///digits:9000"
 //   on a Ray cluster      "dns:///serve:9000", and which application
 void ask(const std::string& address) {
+    // --8<-- [start:connect]
     auto classifier = batching::grpc::connect<Image, int>(address, "digits");
+    // --8<-- [end:connect]
     ask_all(classifier);
 }
 void ask(const std::string& address, const std::string& application) {
+    // --8<-- [start:ray]
     auto classifier = batching::grpc::connect<Image, int>(
         address, "digits", {.metadata = {{"application", application}}});
+    // --8<-- [end:ray]
     ask_all(classifier);
 }
 

@@ -26,6 +26,7 @@ using namespace digits;
 void serve(const std::string& address, std::size_t max_batch_size) {
     const Digits data = read_digits();
     const NearestNeighbour model(augmented(data.examples()));
+    // --8<-- [start:deploy]
     const auto classify = [&model](std::span<const Image> batch) { return model.classify(batch); };
 
     batching::Batcher classifier{classify, {.max_batch_size = max_batch_size}};
@@ -33,6 +34,7 @@ void serve(const std::string& address, std::size_t max_batch_size) {
     fmt::print("\"digits\" is deployed on {}\n", deployment.address());
     std::fflush(stdout);
     deployment.wait();
+    // --8<-- [end:deploy]
     fmt::print("{}\n", classifier.stats());
 }
 

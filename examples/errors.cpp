@@ -10,6 +10,7 @@
 
 using Batcher = batching::Batcher<double, double>;
 
+// --8<-- [start:function]
 // Items fail one by one: a Result holds a value or an exception.
 std::vector<batching::Result<double>> square_roots(const std::vector<double>& batch) {
     std::vector<batching::Result<double>> results;
@@ -22,7 +23,9 @@ std::vector<batching::Result<double>> square_roots(const std::vector<double>& ba
     }
     return results;
 }
+// --8<-- [end:function]
 
+// --8<-- [start:caller]
 asio::awaitable<void> ask(Batcher& batcher, double x) {
     try {
         const double root = co_await batcher.process(x);
@@ -34,6 +37,7 @@ asio::awaitable<void> ask(Batcher& batcher, double x) {
         fmt::print("{}: {}\n", x, error.what());
     }
 }
+// --8<-- [end:caller]
 
 int main() {
     asio::io_context context;
@@ -46,7 +50,9 @@ int main() {
 
     ask_all({4, -4, 9, 16});  // three may wait; the fourth is refused at once
 
+    // --8<-- [start:drain]
     // To stop: nothing new is accepted, and what was accepted still gets its result.
     batcher.async_drain([](const std::exception_ptr&) { fmt::print("drained\n"); });
+    // --8<-- [end:drain]
     ask_all({25});
 }

@@ -78,6 +78,7 @@ void respond(const restinio::request_handle_t& request, restinio::http_status_li
     request->create_response(std::move(status)).set_body(body + "\n").done();
 }
 
+// --8<-- [start:answer]
 template <class In, class Out>
 asio::awaitable<void> answer(restinio::request_handle_t request, batching::Batcher<In, Out>& model,
                              In item) {
@@ -90,6 +91,7 @@ asio::awaitable<void> answer(restinio::request_handle_t request, batching::Batch
         respond(request, restinio::status_internal_server_error(), error.what());
     }
 }
+// --8<-- [end:answer]
 
 // GET path with one parameter, "item", answered by the model.
 template <class In, class Out>
@@ -103,11 +105,13 @@ void add_route(Router& router, asio::io_context& event_loop, const char* path,
 }
 
 void serve(std::uint16_t port) {
+    // --8<-- [start:models]
     // Either of them may be a handle, the routes do not see it:
     //   auto roots = batching::grpc::connect<double, double>("dns:///roots:9000", "square_root");
     batching::Batcher roots{square_roots};
     batching::Batcher shouts{batching::replicas(3, [](std::size_t i) { return Shouter(i); }),
                              {.max_batch_size = 8, .max_queue_size = 1000}};
+    // --8<-- [end:models]
 
     asio::io_context event_loop;
     auto router = std::make_unique<Router>();

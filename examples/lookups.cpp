@@ -36,6 +36,7 @@ struct Post {
     Id author;
 };
 
+// --8<-- [start:caller]
 // It knows nothing of the other posts, nor of other requests.
 asio::awaitable<void> show(Lookup& authors, Post post) {
     std::string author;
@@ -46,9 +47,12 @@ asio::awaitable<void> show(Lookup& authors, Post post) {
     }
     fmt::print("  {}, by {}\n", post.title, author);
 }
+// --8<-- [end:caller]
 
 int main() {
+    // --8<-- [start:batcher]
     Lookup authors{Authors(), {.max_batch_size = 100}, batching::deduplicate()};
+    // --8<-- [end:batcher]
     asio::io_context context;
     for (int i = 0; i < 20; ++i) {
         const Post post{fmt::format("Post {}", i), i == 19 ? 99 : 1 + i % 4};

@@ -11,6 +11,7 @@
 
 using namespace std::chrono_literals;
 
+// --8<-- [start:model]
 // The answer to every item is the device it was computed on.
 class Model {
 public:
@@ -26,6 +27,7 @@ public:
 private:
     std::size_t device_;
 };
+// --8<-- [end:model]
 
 asio::awaitable<void> ask(batching::Batcher<int, std::size_t>& batcher, int item,
                           std::array<int, 2>& answered) {
@@ -34,8 +36,10 @@ asio::awaitable<void> ask(batching::Batcher<int, std::size_t>& batcher, int item
 }
 
 int main() {
+    // --8<-- [start:batcher]
     batching::Batcher batcher{batching::replicas(2, [](std::size_t i) { return Model(i); }),
                               {.max_batch_size = 10}};
+    // --8<-- [end:batcher]
     std::array<int, 2> answered{};
     asio::io_context context;
     for (int item = 0; item < 100; ++item) {

@@ -34,12 +34,14 @@ double load(batching::Batcher<int, int>& batcher) {
 int main() {
     batching::Batcher batcher{squares};
     for (const std::size_t size : {32UL, 128UL, 100UL}) {
+        // --8<-- [start:look]
         batcher.reconfigure({.max_batch_size = size});
         const batching::Stats before = batcher.stats();
         const double calls_a_second = load(batcher);
         const batching::Stats stats = batcher.stats().since(before);
         fmt::print("max_batch_size {}: {:.0f} calls a second.\n{}\n\n", size, calls_a_second,
                    batching::diagnosis(stats));
+        // --8<-- [end:look]
     }
     fmt::print("All together:\n{}\n", batcher.stats());
 }

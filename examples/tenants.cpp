@@ -59,10 +59,12 @@ void run(const char* name, Model& model, int of_large) {
 }
 
 int main() {
+    // --8<-- [start:batcher]
     const batching::Options options{.max_batch_size = 16};
     const auto tenant_of = [](const Question& question) { return question.tenant; };
     Model one_queue{answer, options};
     Model tenants{answer, options, batching::key_by(tenant_of)};
+    // --8<-- [end:batcher]
 
     fmt::print("what the small tenant waits for an answer\n\n");
     run("alone", one_queue, 0);

@@ -22,7 +22,9 @@ int main() {
     std::vector<std::thread> threads;
     for (const std::string word : {"one", "three", "eleven", "thousand"}) {
         threads.emplace_back([&batcher, word] {
+            // --8<-- [start:call]
             const std::size_t length = batcher.process(word).get();
+            // --8<-- [end:call]
             fmt::print("\"{}\" has {} letters\n", word, length);
         });
     }

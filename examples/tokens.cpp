@@ -80,9 +80,11 @@ int main() {
     run("64 texts of similar length", by_length, similar);
 
     Work weighed;
+    // --8<-- [start:batcher]
     Batcher by_tokens{model(weighed),
                       {.max_batch_size = 1'024, .max_batch_weight = 4'096},
                       weigh(tokens),
                       key_by(length_class)};
+    // --8<-- [end:batcher]
     run("4,096 tokens of similar length", by_tokens, weighed);
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+// --8<-- [start:function]
 // All or nothing, as a transaction is, and only for the sizes that it was compiled for.
 std::vector<std::string> name_all(const std::vector<int>& batch) {
     fmt::print("called with {}\n", batch.size());
@@ -18,10 +19,13 @@ std::vector<std::string> name_all(const std::vector<int>& batch) {
     }
     return texts;
 }
+// --8<-- [end:function]
 
 int main() {
     using namespace batching;
+    // --8<-- [start:batcher]
     Batcher batcher{isolate_failures(pad_to({8, 16, 32}, name_all))};
+    // --8<-- [end:batcher]
     std::vector<std::future<std::string>> answers;
     for (int number = -1; number < 11; ++number) {
         answers.push_back(batcher.async_process(number, asio::use_future));

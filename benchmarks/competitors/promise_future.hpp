@@ -14,6 +14,7 @@
 
 namespace bench {
 
+// --8<-- [start:hand]
 class PromiseFuture {
     struct Request {
         int input;
@@ -86,5 +87,6 @@ private:
     bool closed_ = false;
     std::thread worker_;
 };
+// --8<-- [end:hand]
 
 }  // namespace bench

@@ -36,6 +36,7 @@ public:
         insert_.reset(prepared);
     }
 
+    // --8<-- [start:function]
     // The batch function: for each order the id of its row, or why it alone was not stored.
     std::vector<batching::Result<Id>> operator()(const std::vector<Order>& orders) {
         std::vector<batching::Result<Id>> ids;
@@ -51,6 +52,7 @@ public:
         }
         return ids;
     }
+    // --8<-- [end:function]
 
 private:
     // A row that breaks a constraint is undone, and SQLite's transaction goes on; not PostgreSQL's.
@@ -81,11 +83,13 @@ private:
     std::unique_ptr<sqlite3_stmt, Close> insert_;
 };
 
+// --8<-- [start:batcher]
 // It needs no batch_timeout: while a transaction is written, the rows of the next one gather.
 using Writer = batching::Batcher<Order, Id>;
 Writer writer(const std::string& path, std::size_t most) {
     return Writer{Database(path), {.max_batch_size = most, .batch_timeout = {}}};
 }
+// --8<-- [end:batcher]
 
 // Every caller stores an order; one of `bad` orders breaks a constraint.
 load::Mode mode(std::string name, Writer& writer, bool batched, std::size_t bad = 0) {

@@ -29,6 +29,7 @@ public:
         : select_(std::move(executor), std::move(where),
                   "SELECT id, name FROM batcher_users WHERE id = ANY($1::int[])") {}
 
+    // --8<-- [start:function]
     asio::awaitable<std::vector<Found>> operator()(std::vector<Id> ids) {
         // {1,2,3} is one parameter. IN ($1, $2, ...) would be another statement for each number of
         // ids, and of 65,535 at most.
@@ -45,12 +46,14 @@ public:
         }
         co_return names;
     }
+    // --8<-- [end:function]
 
 private:
     postgres::Statement select_;
 };
 using Users = batching::Batcher<Id, Name>;
 
+// --8<-- [start:batcher]
 // Each connection runs one batch at a time.
 Users lookup(asio::io_context& context, const std::string& where, std::size_t connections,
              std::size_t most) {
@@ -60,6 +63,7 @@ Users lookup(asio::io_context& context, const std::string& where, std::size_t co
                  {.max_batch_size = most, .batch_timeout = {}},
                  batching::deduplicate()};
 }
+// --8<-- [end:batcher]
 
 Id id_of(std::size_t number, std::size_t of) { return Id(1 + number * 7'919 % of); }
 

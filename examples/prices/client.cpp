@@ -12,14 +12,18 @@
 #include <exception>
 #include <string>
 
+// --8<-- [start:caller]
 asio::awaitable<void> ask(batching::Batcher<Order, Price>& prices, Order order) {
     const Price price = co_await prices.process(order);
     fmt::print("{} of {} cost {}; their batch had {} orders\n", order.count, order.product,
                price.total, price.batch_size);
 }
+// --8<-- [end:caller]
 
 void ask_all(const std::string& address) {
+    // --8<-- [start:connect]
     auto prices = batching::grpc::connect<Order, Price>(address, "prices");
+    // --8<-- [end:connect]
     asio::io_context context;
     for (int count = 1; count <= 3; ++count) {
         asio::co_spawn(context, ask(prices, Order{"apple", count}), [](std::exception_ptr error) {

@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <string>
 
+// --8<-- [start:item]
 struct Order {
     std::string product;
     int count = 0;
     MSGPACK_DEFINE_MAP(product, count)
 };
+// --8<-- [end:item]
 
 struct Price {
     double total = 0;

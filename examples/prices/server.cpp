@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+// --8<-- [start:function]
 // The batch function: many orders in, of any clients; as many prices out.
 std::vector<Price> price(std::vector<Order> orders) {
     std::vector<Price> prices;
@@ -21,13 +22,16 @@ std::vector<Price> price(std::vector<Order> orders) {
     }
     return prices;
 }
+// --8<-- [end:function]
 
 void serve(const std::string& address) {
+    // --8<-- [start:deploy]
     batching::Batcher prices{price, {.max_batch_size = 256}};
     auto deployment = batching::grpc::deploy({.listen = address}, "prices", prices);
     fmt::print("\"prices\" is deployed on {}\n", deployment.address());
     std::fflush(stdout);
     deployment.wait();  // for SIGTERM or Ctrl-C; then it answers what it has accepted
+    // --8<-- [end:deploy]
     fmt::print("{} orders were priced\n", prices.stats().completed);
 }
 
