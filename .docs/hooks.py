@@ -1,5 +1,5 @@
-"""Links of the guide that leave it. `repo:PATH` is a file or folder of the tree, shown by the repository that repo_url names;
-`api:FILE` is a page of the API reference."""
+"""What the guide adds to MkDocs. A link to a file of the tree outside of the guide is as relative as any; on the site it leads to the
+repository that repo_url names. `api:FILE` is a page of the API reference. C++ is taken from programs, never written into a page."""
 
 import pathlib
 import re
@@ -9,14 +9,29 @@ from mkdocs.exceptions import PluginError
 top = pathlib.Path(__file__).resolve().parent.parent
 
 
-def on_page_content(html, page, config, **_):
-    def in_repository(match):
-        path = match[1].split("#")[0]
+def on_pre_build(**_):
+    for path in re.findall(r"\]\((?!https?:)([^)#\s]+)", (top / "README.md").read_text(encoding="utf-8")):
         if not (top / path).exists():
-            raise PluginError(f"{page.file.src_path} links to {path}, which is not in the tree")
-        kind = "tree" if (top / path).is_dir() else "blob"
-        return f'href="{config.repo_url}/{kind}/main/{match[1]}"'
+            raise PluginError(f"README.md links to {path}, which is not in the tree")
 
-    html = re.sub(r'href="repo:([^"]+)"', in_repository, html)
+
+def on_page_markdown(markdown, page, config, **_):
+    if written := re.search(r"^```cpp\n(?!--8<-- )(.*)", markdown, re.M):
+        raise PluginError(f"{page.file.src_path} has C++ that is no section of a program: {written[1]}")
+
+    def in_repository(match):
+        path, mark, anchor = match[1].partition("#")
+        target = (pathlib.Path(page.file.abs_src_path).parent / path).resolve()
+        if target.is_relative_to(config.docs_dir):
+            return match[0]
+        if not target.exists():
+            raise PluginError(f"{page.file.src_path} links to {path}, which is not in the tree")
+        kind = "tree" if target.is_dir() else "blob"
+        return f"]({config.repo_url}/{kind}/main/{target.relative_to(top)}{mark}{anchor})"
+
+    return re.sub(r"\]\((\.\./[^)\s]+)\)", in_repository, markdown)
+
+
+def on_page_content(html, page, **_):
     up = "../" * page.file.src_path.count("/")
     return re.sub(r'href="api:([^"]+)"', rf'href="{up}api/\1"', html)
