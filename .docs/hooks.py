@@ -1,5 +1,6 @@
 """What the guide adds to MkDocs. A link to a file of the tree outside of the guide is as relative as any; on the site it leads to the
-repository that repo_url names. `api:FILE` is a page of the API reference. C++ is taken from programs, never written into a page."""
+repository that repo_url names. `api:FILE` is a page of the API reference. C++ is taken from programs, never written into a page; each
+errc has its section in errors.md; and what README.md links to exists."""
 
 import pathlib
 import re
@@ -13,6 +14,11 @@ def on_pre_build(**_):
     for path in re.findall(r"\]\((?!https?:)([^)#\s]+)", (top / "README.md").read_text(encoding="utf-8")):
         if not (top / path).exists():
             raise PluginError(f"README.md links to {path}, which is not in the tree")
+    errors = (top / "include/batcher/error.hpp").read_text(encoding="utf-8")
+    page = (top / ".docs/docs/errors.md").read_text(encoding="utf-8")
+    for code in re.findall(r"^    (\w+)\b(?= = 1|,| +//)", re.search(r"enum class errc {.*?};", errors, re.S)[0], re.M):
+        if f"\n## {code}\n" not in page:
+            raise PluginError(f"errors.md says nothing of errc::{code}")
 
 
 def on_page_markdown(markdown, page, config, **_):
