@@ -29,3 +29,4 @@
 #include <batcher/stats.hpp>
 #include <batcher/trace.hpp>
 #include <batcher/trace_context.hpp>
+#include <batcher/version.hpp>

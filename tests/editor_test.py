@@ -60,6 +60,7 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batching::@DispatchReason::@full, batching::DispatchReason::@timeout, batching::DispatchReason::@flushed;
     batching::@observe([](const batching::@BatchReport& r) {
         r.@number, r.@reason, r.@slot, r.@size, r.@weight, r.@oldest_wait, r.@run_time, r.@failed, r.@error; });
+    static_assert(@BATCHER_VERSION >= 200);
     batching::$;
     batcher.$;
     batcher.process(1).$;
