@@ -23,6 +23,24 @@ set_tests_properties(install PROPERTIES LABELS consumer TIMEOUT ${timeout} FIXTU
 add_consumer_test(find_package find_package -DCMAKE_PREFIX_PATH=${consumers}/prefix)
 set_tests_properties(find_package PROPERTIES FIXTURES_REQUIRED installed)
 
+# Without CMake, by the package's files for pkg-config: add_pkg_config_test(NAME SOURCE)
+find_program(BATCHER_PKG_CONFIG pkg-config)
+mark_as_advanced(BATCHER_PKG_CONFIG)
+function(add_pkg_config_test name source)
+    set(program ${consumers}/${name})
+    add_test(NAME "pkg-config ${name}" COMMAND sh -ec "flags=$('${BATCHER_PKG_CONFIG}' --cflags --libs ${name})
+'${CMAKE_CXX_COMPILER}' ${CMAKE_CXX_FLAGS} -std=c++20 -DASIO_HAS_CO_AWAIT ${source} $flags -o '${program}'
+exec '${program}'" WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/consumer)
+    set_tests_properties("pkg-config ${name}" PROPERTIES LABELS consumer TIMEOUT ${timeout} FIXTURES_REQUIRED installed
+        ENVIRONMENT PKG_CONFIG_PATH=${consumers}/prefix/${CMAKE_INSTALL_DATADIR}/pkgconfig)
+endfunction()
+if(BATCHER_PKG_CONFIG AND NOT BATCHER_USE_BOOST_ASIO AND NOT ASIO_ROOT AND NOT BATCHER_FETCH_DEPENDENCIES)
+    add_pkg_config_test(batcher main.cpp)
+    if(TARGET batcher::grpc)
+        add_pkg_config_test(batcher-grpc remote.cpp)
+    endif()
+endif()
+
 add_consumer_test(add_subdirectory add_subdirectory ${flavour})
 add_consumer_test(FetchContent FetchContent ${flavour})
 

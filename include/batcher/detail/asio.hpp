@@ -20,7 +20,7 @@
 #include BATCHER_ASIO(detail/config)
 #include BATCHER_ASIO(version)
 #if !defined(BOOST_ASIO_HAS_CO_AWAIT) && !defined(ASIO_HAS_CO_AWAIT)
-#error "batcher needs Asio with coroutines: compile as C++20 (with clang, use the CMake target)."
+#error "batcher needs Asio with coroutines: compile as C++20, and with clang -DASIO_HAS_CO_AWAIT (the CMake target does)."
 #endif
 #if BATCHER_ASIO_VERSION < 102200
 #error "batcher needs Asio 1.22.1 (Boost 1.81) or newer."
