@@ -136,5 +136,8 @@ run_tests() {
     ctest --preset "$preset" ${labels:+--label-regex "^($labels)\$"} 9>&-
 }
 
+# The version of the library, from where it stands.
+version_of_batcher() { sed -n 's/#define BATCHER_VERSION_[MP][A-Z]* //p' include/batcher/version.hpp | paste -s -d . -; }
+
 # usage FILE: prints the comment at its beginning.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"; }
