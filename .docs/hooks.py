@@ -1,6 +1,6 @@
 """What the guide adds to MkDocs. A link to a file of the tree outside of the guide is as relative as any; on the site it leads to the
 repository that repo_url names. `api:FILE` is a page of the API reference. C++ is taken from programs, never written into a page; each
-errc has its section in errors.md; and what README.md links to exists."""
+errc has its section in errors.md; and what README.md links to exists. Pages call the repository `REPOSITORY`."""
 
 import pathlib
 import re
@@ -35,6 +35,7 @@ def on_page_markdown(markdown, page, config, **_):
         kind = "tree" if target.is_dir() else "blob"
         return f"]({config.repo_url}/{kind}/main/{target.relative_to(top)}{mark}{anchor})"
 
+    markdown = markdown.replace("https://REPOSITORY", config.repo_url)
     return re.sub(r"\]\((\.\./[^)\s]+)\)", in_repository, markdown)
 
 
