@@ -2,8 +2,11 @@
 // It says what may have changed as https://semver.org does.
 #pragma once
 
+// Grows when programs may have to change; as long as it is 0, the next one does.
 #define BATCHER_VERSION_MAJOR 0
+// Grows when something is added.
 #define BATCHER_VERSION_MINOR 2
+// Grows when something is mended.
 #define BATCHER_VERSION_PATCH 0
 
 // One number that grows with the version: `#if BATCHER_VERSION >= 10203` holds from 1.2.3 on.
