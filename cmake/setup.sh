@@ -60,23 +60,28 @@ install_missing() {
     rm "$log"
 }
 
-# The Python of a Ray cluster, in build/ray: the packages of requirements.txt, from PyPI. Fails where there is no PyPI. It
-# needs the package python3-venv.
-install_ray() {
-    local directory=build/ray requirements=examples/ray_serve/requirements.txt log=build/ray.log
+# install_from_pypi NAME DIRECTORY REQUIREMENTS [OPTION...]: a Python of its own, with what a file asks for, by pip with these
+# options. Fails where there is no PyPI. It needs the package python3-venv.
+install_from_pypi() {
+    local name=$1 directory=$2 requirements=$3
+    shift 3
     cmp -s "$requirements" "$directory/installed" && return
-    echo "Installing Ray into $directory, half a gigabyte"
+    echo "Installing $name into $directory"
     rm -rf "$directory"
     mkdir -p build
     if ! { /usr/bin/python3 -m venv "$directory" &&
-        "$directory/bin/pip" install --disable-pip-version-check --requirement "$requirements"
-    } </dev/null >"$log" 2>&1; then
-        tail -n 3 "$log" >&2
-        echo "Ray could not be installed from PyPI, see $log" >&2
+        "$directory/bin/pip" install --disable-pip-version-check "$@" --requirement "$requirements"
+    } </dev/null >"$directory.log" 2>&1 9>&-; then
+        tail -n 3 "$directory.log" >&2
+        echo "$name could not be installed from PyPI, see $directory.log" >&2
         return 1
     fi
     cp "$requirements" "$directory/installed"
 }
+# The Python of a Ray cluster: half a gigabyte.
+install_ray() { install_from_pypi Ray build/ray examples/ray_serve/requirements.txt; }
+# OpenVINO for C++, 60 MB: what its Python part needs is left out.
+install_openvino() { install_from_pypi OpenVINO build/openvino examples/neural_network/requirements.txt --no-deps; }
 
 # Prometheus' own programs, in build/prometheus. Debian's package is unpacked and not installed: it would start a server.
 # Fails where there is no such package.
