@@ -7,26 +7,22 @@
 //
 // Requests that come at the same time meet in a batch. Each route has its own model, with as many
 // replicas as it needs. Ctrl-C or SIGTERM: what was asked is answered, and the stats are printed.
+// drogon_server.cpp is the same in another framework.
 #include <fmt/format.h>
 
 #include <asio.hpp>
 #include <batcher.hpp>
-#include <cctype>
-#include <charconv>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
-#include <optional>
+#include <memory>
 #include <restinio/all.hpp>
 #include <string>
-#include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
-#include <vector>
+
+#include "web.hpp"
 
 namespace {
 
@@ -37,41 +33,6 @@ struct Traits : restinio::default_single_thread_traits_t {
     using request_handler_t = Router;
 };
 using Server = restinio::http_server_t<Traits>;
-
-// ---- the models: many items in, as many results out ---------------------------------------------------
-
-std::vector<double> square_roots(std::vector<double> batch) {
-    std::this_thread::sleep_for(2ms);  // what a device takes, be it for one item or for many
-    for (double& x : batch) x = std::sqrt(x);
-    return batch;
-}
-
-// Ten times as slow, so it is on three devices.
-class Shouter {
-public:
-    explicit Shouter(std::size_t device) : device_(device) {}
-
-    std::vector<std::string> operator()(const std::vector<std::string>& batch) const {
-        std::this_thread::sleep_for(20ms);
-        std::vector<std::string> shouted;
-        for (const std::string& word : batch) {
-            shouted.push_back(fmt::format("{}! (device {})", upper_case(word), device_));
-        }
-        return shouted;
-    }
-
-private:
-    static std::string upper_case(std::string word) {
-        for (char& c : word) {
-            c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-        }
-        return word;
-    }
-
-    std::size_t device_;
-};
-
-// ---- the application: one request, one item -----------------------------------------------------------
 
 void respond(const restinio::request_handle_t& request, restinio::http_status_line_t status,
              const std::string& body) {
@@ -108,8 +69,8 @@ void serve(std::uint16_t port) {
     // --8<-- [start:models]
     // Either of them may be a handle, the routes do not see it:
     //   auto roots = batching::grpc::connect<double, double>("dns:///roots:9000", "square_root");
-    batching::Batcher roots{square_roots};
-    batching::Batcher shouts{batching::replicas(3, [](std::size_t i) { return Shouter(i); }),
+    batching::Batcher roots{web::square_roots};
+    batching::Batcher shouts{batching::replicas(3, [](std::size_t i) { return web::Shouter(i); }),
                              {.max_batch_size = 8, .max_queue_size = 1000}};
     // --8<-- [end:models]
 
@@ -139,29 +100,6 @@ void serve(std::uint16_t port) {
     fmt::print("\nsquare_root\n{}\n\nshout\n{}\n", roots.stats(), shouts.stats());
 }
 
-std::optional<std::uint16_t> port_in(std::string_view text) {
-    std::uint16_t port = 0;
-    const char* end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, port);
-    if (rest != end || error != std::errc()) return std::nullopt;
-    return port;
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-    const auto port = port_in(argc > 1 ? argv[1] : "8080");
-    if (argc > 2 || !port) {
-        fmt::print(stderr,
-                   "http_server takes one port, from 0 to 65535.\n"
-                   "usage: http_server [PORT]\n");
-        return 2;
-    }
-    try {
-        serve(*port);
-        return EXIT_SUCCESS;
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "http_server: {}\n", error.what());
-        return EXIT_FAILURE;
-    }
-}
+int main(int argc, char** argv) { return web::run(argc, argv, "http_server", serve); }
