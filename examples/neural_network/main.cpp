@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 // OpenVINO prepares an inference for the size of its batch, when that size comes for the first time.
 const std::vector<std::size_t> sizes{1, 8, 32, 128, 256};
 
+// --8<-- [start:network]
 // The batch function. The first dimension of the network's input is as long as the batch.
 class Network {
 public:
@@ -38,6 +39,7 @@ public:
 private:
     ov::InferRequest request_;
 };
+// --8<-- [end:network]
 
 // Each infer request runs one batch at a time.
 using Recogniser = batching::Batcher<Image, Answer>;
