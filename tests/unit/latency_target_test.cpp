@@ -74,7 +74,7 @@ struct Fixture : Asking {
 };
 using Sizes = std::vector<std::size_t>;
 
-bool near(Nanoseconds learnt, Nanoseconds real) {
+bool is_near(Nanoseconds learnt, Nanoseconds real) {
     return learnt > 0.8 * real && learnt < 1.2 * real;
 }
 
@@ -193,8 +193,8 @@ TEST_CASE("stats() says what has been learnt, and which sizes follow from it") {
     CHECK(f.batcher.stats().target_batch_size == 0);
     f.learn();
     const batching::Stats stats = f.batcher.stats();
-    CHECK(near(stats.fixed_run_time, 1ms));
-    CHECK(near(stats.run_time_per_item, 1ms));
+    CHECK(is_near(stats.fixed_run_time, 1ms));
+    CHECK(is_near(stats.run_time_per_item, 1ms));
     CHECK(stats.run_time_deviation < 0.1);
     CHECK(stats.target_batch_size == 11);
     CHECK(stats.least_batch_size >= 1);
@@ -406,7 +406,7 @@ TEST_CASE("with weigh() run times are learnt over the weight of a batch") {
     Fixture f(by_weight, Weighed());
     f.learn_weights();
     const batching::Stats stats = f.batcher.stats();
-    CHECK(near(stats.run_time_per_item, 1ms));
+    CHECK(is_near(stats.run_time_per_item, 1ms));
     CHECK(stats.run_time_deviation < 0.1);
     CHECK(stats.target_batch_size >= 115);
     CHECK(stats.target_batch_size <= 119);

@@ -52,7 +52,7 @@ void arrive(Estimate& estimate, Time apart, Time objective) {
     for (Time now = 1h; now < 1h + 1s; now += apart) estimate.arrived(now, submitted++, objective);
 }
 
-bool near(Time a, Time b, double tolerance) {
+bool is_near(Time a, Time b, double tolerance) {
     const double ratio = static_cast<double>(a.count()) / static_cast<double>(b.count());
     return ratio > 1 - tolerance && ratio < 1 + tolerance;
 }
@@ -75,17 +75,17 @@ TEST_CASE("nothing is known before 8 batches have run, and no call is refused", 
 TEST_CASE("what a batch takes is learnt as a fixed part and one per item", "[estimate]") {
     for (const Linear run_time : {usual, Linear{2ms, 50us}, Linear{200us, 1ms}, Linear{9s, 1s}}) {
         const Estimate estimate = estimate_of(run_time);
-        CHECK(near(estimate.run_time(64), run_time(64), 0.01));
-        CHECK(near(estimate.run_time(32), run_time(32), 0.01));
-        CHECK(near(estimate.run_time(5), run_time(5), 0.04));
+        CHECK(is_near(estimate.run_time(64), run_time(64), 0.01));
+        CHECK(is_near(estimate.run_time(32), run_time(32), 0.01));
+        CHECK(is_near(estimate.run_time(5), run_time(5), 0.04));
     }
 }
 
 TEST_CASE("after 8 batches of different sizes it is known about what others take", "[estimate]") {
     Estimate estimate(1);
     run(estimate, 8, usual);
-    CHECK(near(estimate.run_time(1), usual(1), 0.35));
-    CHECK(near(estimate.run_time(64), usual(64), 0.05));
+    CHECK(is_near(estimate.run_time(1), usual(1), 0.35));
+    CHECK(is_near(estimate.run_time(64), usual(64), 0.05));
 }
 
 TEST_CASE("three quarters of a change are known after 100 batches", "[estimate]") {
@@ -131,7 +131,7 @@ TEST_CASE("a function that took no time at all may take some later", "[estimate]
     CHECK(estimate.run_time(10) == 0ns);
     CHECK(estimate.run_time_with_margin(10) == 0ns);
     run(estimate, 1000, 10, 1ms);
-    CHECK(near(estimate.run_time(10), 1ms, 0.01));
+    CHECK(is_near(estimate.run_time(10), 1ms, 0.01));
 }
 
 TEST_CASE("the margin is one standard deviation of the run times", "[estimate]") {
@@ -150,20 +150,20 @@ TEST_CASE("the margin is one standard deviation of the run times", "[estimate]")
         mean += estimate.run_time(20) / 100;
         with_margin += estimate.run_time_with_margin(20) / 100;
     }
-    CHECK(near(mean, usual(20), 0.01));
-    CHECK(near(with_margin, mean * 11 / 10, 0.005));
+    CHECK(is_near(mean, usual(20), 0.01));
+    CHECK(is_near(with_margin, mean * 11 / 10, 0.005));
 }
 
 TEST_CASE("while all batches have the same size, half of their time is taken to be fixed",
           "[estimate]") {
     Estimate estimate(1);
     run(estimate, 100, 10, 10ms);
-    CHECK(near(estimate.run_time(10), 10ms, 1e-6));
-    CHECK(near(estimate.run_time(20), 15ms, 1e-6));
-    CHECK(near(estimate.run_time(1), 5500us, 1e-6));
+    CHECK(is_near(estimate.run_time(10), 10ms, 1e-6));
+    CHECK(is_near(estimate.run_time(20), 15ms, 1e-6));
+    CHECK(is_near(estimate.run_time(1), 5500us, 1e-6));
     run(estimate, 10, 1, 9100us);  // it is fixed by nine tenths
-    CHECK(near(estimate.run_time(1), 9100us, 0.03));
-    CHECK(near(estimate.run_time(20), 11ms, 0.05));
+    CHECK(is_near(estimate.run_time(1), 9100us, 0.03));
+    CHECK(is_near(estimate.run_time(20), 11ms, 0.05));
 }
 
 TEST_CASE("a larger batch never takes less time, nor more in proportion", "[estimate]") {
@@ -174,7 +174,7 @@ TEST_CASE("a larger batch never takes less time, nor more in proportion", "[esti
 
     Estimate rising(1);
     run(rising, 100, [](std::size_t size) { return 1us * size * size; });
-    CHECK(near(rising.run_time(64), rising.run_time(1) * 64, 1e-3));
+    CHECK(is_near(rising.run_time(64), rising.run_time(1) * 64, 1e-3));
 }
 
 // ---- how many ------------------------------------------------------------------------------------------
@@ -309,9 +309,9 @@ TEST_CASE("a call is hopeless if those ahead of it take longer than its timeout"
     CHECK_FALSE(estimate.hopeless_by(28, 0, 20ms, 10));  // 14 ms + 5.5 ms
     const std::optional<Time> late_by = estimate.hopeless_by(100, 0, 20ms, 10);
     REQUIRE(late_by);
-    CHECK(near(*late_by, 50ms + 5500us - 20ms, 1e-6));
+    CHECK(is_near(*late_by, 50ms + 5500us - 20ms, 1e-6));
     REQUIRE(estimate.hopeless_by(30, 0, 20ms, 10));
-    CHECK(near(*estimate.hopeless_by(30, 0, 20ms, 10), 500us, 1e-3));
+    CHECK(is_near(*estimate.hopeless_by(30, 0, 20ms, 10), 500us, 1e-3));
     CHECK_FALSE(estimate.hopeless_by(100, 0, 20ms + *late_by, 10));
 }
 
@@ -330,7 +330,7 @@ TEST_CASE(
     run(estimate, 100, 10, 10ms);
     CHECK_FALSE(estimate.hopeless_by(0, 0, 6ms, 10));
     REQUIRE(estimate.hopeless_by(0, 0, 5ms, 10));
-    CHECK(near(*estimate.hopeless_by(0, 0, 5ms, 10), 500us, 1e-3));
+    CHECK(is_near(*estimate.hopeless_by(0, 0, 5ms, 10), 500us, 1e-3));
     CHECK_FALSE(estimate.hopeless_by(0, 1, 5ms, 10));
     CHECK_FALSE(estimate.hopeless_by(1, 2, 5ms, 10));
     CHECK(estimate.hopeless_by(2, 2, 5ms, 10));
@@ -348,7 +348,7 @@ TEST_CASE("room is made once for each batch that a slot completes", "[estimate]"
     Estimate estimate(4);
     run(estimate, 100, 10, 10ms);
     REQUIRE(estimate.until_next(10));
-    CHECK(near(*estimate.until_next(10), 2500us, 1e-6));
+    CHECK(is_near(*estimate.until_next(10), 2500us, 1e-6));
 }
 
 // ---- extremes ------------------------------------------------------------------------------------------
