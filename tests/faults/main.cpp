@@ -39,6 +39,7 @@
 #include <asio.hpp>
 #endif
 
+#include "../unit/aligned_memory.hpp"
 #include "../unit/sanitized.hpp"
 
 // libstdc++.so counts the references of an exception_ptr where ThreadSanitizer does not see it, so that it
@@ -77,9 +78,7 @@ void* allocate(std::size_t size) noexcept {
     return strikes() ? nullptr : std::malloc(size == 0 ? 1 : size);
 }
 void* allocate(std::size_t size, std::align_val_t alignment) noexcept {
-    if (strikes()) return nullptr;
-    const auto a = static_cast<std::size_t>(alignment);
-    return std::aligned_alloc(a, (size + a - 1) / a * a);
+    return strikes() ? nullptr : allocate_aligned(size, alignment);
 }
 void* or_throw(void* p) {
     if (p == nullptr) throw std::bad_alloc();
@@ -104,10 +103,10 @@ void operator delete(void* p) noexcept { std::free(p); }
 void operator delete[](void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { free_aligned(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { free_aligned(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { free_aligned(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { free_aligned(p); }
 void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
 void operator delete[](void* p, const std::nothrow_t&) noexcept { std::free(p); }
 void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { std::free(p); }

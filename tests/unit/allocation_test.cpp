@@ -1,4 +1,5 @@
 // What a call costs in memory. Counts are exact, whatever the machine.
+#include "aligned_memory.hpp"
 #include "catch.hpp"
 #include "sanitized.hpp"
 #include "support.hpp"
@@ -22,14 +23,16 @@ void* operator new(std::size_t size) {
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
     ++allocations;
-    const auto a = static_cast<std::size_t>(alignment);
-    if (void* p = std::aligned_alloc(a, (size + a - 1) / a * a)) return p;
+    if (void* p = allocate_aligned(size, alignment)) return p;
     throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+// Not inlined, or g++ would warn, with optimisation, that what operator new returned is given to free.
+BATCHER_NOINLINE void operator delete(void* p) noexcept { std::free(p); }
+BATCHER_NOINLINE void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+BATCHER_NOINLINE void operator delete(void* p, std::align_val_t) noexcept { free_aligned(p); }
+BATCHER_NOINLINE void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+    free_aligned(p);
+}
 
 using namespace test;
 
@@ -72,10 +75,10 @@ std::size_t allocations_of(std::size_t batches, std::size_t size, Start start) {
 
 TEST_CASE("an item costs no allocation, however many there are in a batch") {
     const auto check = [](auto start) {
-        const std::size_t small = allocations_of(100, 8, start);
-        const std::size_t large = allocations_of(100, 800, start);
-        CHECK(small == large);
-        CHECK(small <= 400);  // a batch: the function's own results, what carries them, and a post
+        const std::size_t of_few = allocations_of(100, 8, start);
+        const std::size_t of_many = allocations_of(100, 800, start);
+        CHECK(of_few == of_many);
+        CHECK(of_few <= 400);  // a batch: the function's own results, what carries them, and a post
     };
     SECTION("in a plain coroutine") {
         check([](auto&, auto& batcher, const bool& stop) { caller(batcher, stop); });
