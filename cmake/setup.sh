@@ -83,15 +83,24 @@ install_ray() { install_from_pypi Ray build/ray examples/ray_serve/requirements.
 # OpenVINO for C++, 60 MB: what its Python part needs is left out.
 install_openvino() { install_from_pypi OpenVINO build/openvino examples/neural_network/requirements.txt --no-deps; }
 
+# unpack DIRECTORY PACKAGE...: from where `apt` takes them, without installing them.
+apt=(apt-get)
+unpack() {
+    local directory=$1 package
+    shift
+    rm -rf "$directory"
+    mkdir -p "$directory"
+    (cd "$directory" && "${apt[@]}" download "$@" &&
+        for package in *.deb; do dpkg-deb --extract "$package" . && rm "$package" || exit; done)
+}
+
 # Prometheus' own programs, in build/prometheus. Debian's package is unpacked and not installed: it would start a server.
 # Fails where there is no such package.
 install_prometheus() {
     local directory=build/prometheus
     if command -v prometheus >/dev/null || [[ -x $directory/usr/bin/prometheus ]]; then return; fi
-    rm -rf "$directory"
-    mkdir -p "$directory"
-    if ! (cd "$directory" && apt-get download prometheus && dpkg-deb --extract ./*.deb . && rm ./*.deb
-    ) </dev/null >"$directory.log" 2>&1 9>&-; then
+    mkdir -p build
+    if ! unpack "$directory" prometheus </dev/null >"$directory.log" 2>&1 9>&-; then
         echo "Debian's package prometheus could not be unpacked, see $directory.log" >&2
         return 1
     fi

@@ -139,8 +139,7 @@ TEST_CASE("nobody holds the lock while he waits until a batch has moved its item
     });
     asked.get_future().wait();
     batcher.stats();  // he waits, or is about to
-    batch.phase = BatchPhase::running;
-    batch.phase.notify_all();
+    batching::detail::store_and_wake(batch.phase, BatchPhase::running);
     CHECK(waiting.get());
     CHECK(times == 2);
 }
