@@ -1,16 +1,17 @@
 // Call: one call of a Batcher, as the library knows it; and CallList, the lists that calls stand in.
 //
 // A call is part of what its caller waits with: a coroutine frame, the memory of an Asio handler, the
-// stack of a blocked thread. So waiting allocates nothing here. Its state is the only record of where it
-// is, and it stands in at most one list at any time:
+// stack of a blocked thread. So waiting allocates nothing here. It stands in at most one list at any time, and its
+// state says in which:
 //
-//     created --------> queued ---------> running --------> completed --------> done
-//      made by its        handed in: in the   in a batch, from   its result or       handed back, or
-//      owner, unknown     intake or in the    when that is       error is decided,   left by its owner:
-//      to the library     queue               formed             and on its way      unknown again
-//
-// That a batch has run is said once, by its phase: its calls stay `running` until they are handed back (undecided(), in
-// batch.hpp). A call without an item, of drain(), is completed from its start.
+//     created --------> queued ---------> running ------------------------------> done
+//      made by its        handed in: in the   in a batch, from when that is        handed back, or
+//      owner, unknown     intake or in the    formed; whether it has run is        left by its owner:
+//      to the library     queue |             said by the batch: undecided()       unknown again
+//                               |                                                    ^
+//                               +-------> completed ---------------------------------+
+//                                          ends alone, with an error that is on its way; a call without an
+//                                          item, of drain(), is so from its start
 #pragma once
 
 #include <atomic>
