@@ -10,7 +10,7 @@
 //      to the library     queue |             said by the batch: undecided()       unknown again
 //                               |                                                    ^
 //                               +-------> completed ---------------------------------+
-//                                          ends alone, with an error that is on its way; a call without an
+//                                          out of either, alone, with an error that is on its way; one without an
 //                                          item, of drain(), is so from its start
 #pragma once
 
