@@ -72,7 +72,7 @@ private:
     // As Engine::push_with_terms() and submit_with_terms(): one that is in no hurry is not looked at when it comes.
     void arrived_with_deadline(SimulatedCall& call) {
         call.plain = false;
-        call.priority = batching::Priority::normal;
+        call.priority = call.lane = batching::Priority::normal;
         call.weight = 0;
         call.in_place = false;
         call.group = nullptr;

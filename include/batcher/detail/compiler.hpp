@@ -6,11 +6,13 @@
 #if defined(_MSC_VER)
 #define BATCHER_NOINLINE __declspec(noinline)
 #define BATCHER_INLINE __forceinline
+#define BATCHER_INLINE_LAMBDA
 #define BATCHER_UNREACHABLE() __assume(false)
 #define BATCHER_NO_UNIQUE_ADDRESS [[msvc::no_unique_address]]  // the standard's is ignored
 #else
 #define BATCHER_NOINLINE __attribute__((noinline))
 #define BATCHER_INLINE __attribute__((always_inline)) inline
+#define BATCHER_INLINE_LAMBDA __attribute__((always_inline))
 #define BATCHER_UNREACHABLE() __builtin_unreachable()
 #define BATCHER_NO_UNIQUE_ADDRESS [[no_unique_address]]
 #endif

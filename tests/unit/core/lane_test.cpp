@@ -9,6 +9,7 @@
 namespace lane_test {
 
 using namespace core_test;
+using batching::detail::Deadline;
 
 // A queue, and the calls in it: their ids are 0 and on, and each is queued 1 ms after the one before.
 struct Fixture {
@@ -82,6 +83,71 @@ TEST_CASE("calls are taken to the end of a list", "[lane]") {
     CHECK(visits == 2);
     CHECK(ids_of(list) == Ids{100, 0, 1});
     CHECK(f.waiting() == Ids{2});
+}
+
+TEST_CASE("calls are taken for as long as somebody wants the next one", "[lane]") {
+    Fixture f;
+    f.push(5);
+    f.lane.flush();
+    f.push();
+    TestCall other(100);
+    CallList list;
+    list.push_back(other);
+    const auto before = [](int id) { return [=](Call& call) { return id_of(call) < id; }; };
+    f.lane.take_while(list, before(0));
+    CHECK(ids_of(list) == Ids{100});
+    f.lane.take_while(list, before(3));
+    CHECK(ids_of(list) == Ids{100, 0, 1, 2});
+    CHECK(f.waiting() == Ids{3, 4, 5});
+    CHECK(f.lane.size() == 3);
+    CHECK(f.lane.flushed());
+    f.lane.take_while(list, before(5));
+    CHECK_FALSE(f.lane.flushed());
+    f.lane.take_while(list, before(100));
+    CHECK(f.waiting().empty());
+    CHECK(f.lane.size() == 0);
+    f.lane.take_while(list, before(100));
+    CHECK(ids_of(list) == Ids{100, 0, 1, 2, 3, 4, 5});
+}
+
+TEST_CASE(
+    "what calls weigh is counted while they wait, and the earliest deadline of those that are "
+    "taken is told",
+    "[lane]") {
+    struct Asking final : batching::detail::ItemCall {
+        Deadline deadline_place{};
+    };
+    std::deque<Asking> calls(4);
+    batching::detail::Lane lane;
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+        Asking& call = calls[i];
+        call.plain = false;
+        call.weight = i + 1;
+        call.queued_at = 0ms;
+        call.deadline_place.at = 9ms - 1ms * i;
+        call.deadline = i == 3 ? nullptr : &call.deadline_place;
+        lane.insert(call);
+    }
+    CHECK(lane.size() == 4);
+    CHECK(lane.with_terms().calls == 4);
+    CHECK(lane.with_terms().weight == 1 + 2 + 3 + 4);
+    lane.erase(calls[2]);
+    CHECK(lane.with_terms().weight == 1 + 2 + 4);
+    CallList taken;
+    int left = 2;
+    const auto two = [&](Call& call) {
+        call.batch = nullptr;  // as who takes it may do: its weight stood there
+        return left-- > 0;
+    };
+    CHECK(lane.take_while(taken, two) == 8ms);
+    CHECK(lane.size() == 1);
+    CHECK(lane.with_terms().calls == 1);
+    calls[3].weight = 4;
+    CHECK(lane.with_terms().weight == 4);
+    left = 1;
+    CHECK(lane.take_while(taken, two) == (Time::max)());
+    CHECK(lane.empty());
+    CHECK(lane.with_terms().weight == 0);
 }
 
 TEST_CASE("the oldest call is the one to be taken next", "[lane]") {

@@ -8,6 +8,7 @@
 namespace recorder_test {
 
 using namespace core_test;
+using batching::Priority;
 using batching::detail::Recorder;
 using batching::detail::WaitTimes;
 
@@ -90,11 +91,27 @@ TEST_CASE("the calls that are still in a batch when it has run have completed or
 
 TEST_CASE("a wait is recorded for as many calls as had it", "[recorder]") {
     Recorder recorder;
-    recorder.waited(3us, 2);
-    recorder.waited(1us, 1);
+    recorder.waited(3us, 2, Priority::normal);
+    recorder.waited(1us, 1, Priority::normal);
     CHECK(recorder.stats().wait_time.count() == 3);
     CHECK(recorder.stats().wait_time.sum() == 7us);
     CHECK(recorder.stats().wait_time.quantile(1) == 3us);
+}
+
+TEST_CASE("the waits of high and of low calls are recorded by themselves, too", "[recorder]") {
+    Recorder recorder;
+    {
+        WaitTimes times(recorder, 60ns, Priority::high);
+        for (const Time queued_at : {10ns, 10ns, 20ns}) times.note(queued_at);
+    }
+    recorder.waited(5ns, 2, Priority::low);
+    recorder.waited(7ns, 1, Priority::normal);
+    const auto& stats = recorder.stats();
+    CHECK(stats.wait_time.sum() == 50ns + 50ns + 40ns + 5ns + 5ns + 7ns);
+    CHECK(stats.wait_time_high.count() == 3);
+    CHECK(stats.wait_time_high.sum() == 50ns + 50ns + 40ns);
+    CHECK(stats.wait_time_low.count() == 2);
+    CHECK(stats.wait_time_low.sum() == 10ns);
 }
 
 TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
@@ -102,7 +119,7 @@ TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
     const auto& waits = recorder.stats().wait_time;
     SECTION("neighbours at the same time, and others") {
         {
-            WaitTimes times(recorder, 60ns);
+            WaitTimes times(recorder, 60ns, Priority::normal);
             for (const Time queued_at : {10ns, 10ns, 20ns, 50ns, 50ns, 10ns}) times.note(queued_at);
         }
         CHECK(waits.count() == 6);
@@ -114,14 +131,14 @@ TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
     }
     SECTION("a single one") {
         {
-            WaitTimes(recorder, 60ns).note(40ns);
+            WaitTimes(recorder, 60ns, Priority::normal).note(40ns);
         }
         CHECK(waits.count() == 1);
         CHECK(waits.sum() == 20ns);
     }
     SECTION("one that was queued at the epoch of its clock") {
         {
-            WaitTimes times(recorder, 60ns);
+            WaitTimes times(recorder, 60ns, Priority::normal);
             times.note(0ns);
             times.note(20ns);
         }
@@ -130,7 +147,7 @@ TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
     }
     SECTION("none") {
         {
-            const WaitTimes times(recorder, 60ns);
+            const WaitTimes times(recorder, 60ns, Priority::normal);
         }
         CHECK(waits.count() == 0);
     }

@@ -281,7 +281,7 @@ private:
         caller.plain = false;
         now_ += 1ns;  // all at times of their own: among equals the order of keys is nobody's
         caller.queued_at = now_;
-        caller.priority = static_cast<Priority>(random_.below(3));
+        caller.priority = caller.lane = static_cast<Priority>(random_.below(3));
         caller.key = rules_.keyed ? static_cast<int>(random_.below(4)) : 0;
         caller.value = static_cast<int>(random_.below(4));
         caller.load = rules_.weighs

@@ -60,6 +60,7 @@ struct Batch {
     Time deadline = (Time::max)();      // the earliest of its calls
     Line* line = nullptr;               // of the key that its calls have
     bool has_terms = false;             // some of its calls have
+    bool ends_terms = false;            // some have a deadline, or refer to what others share
     bool late = false;                  // deadlines of its calls have passed while it was loading
     bool shared = false;                // some of its items may be more than one caller's
     std::unique_ptr<BatchTrace> trace;  // if it is traced

@@ -96,7 +96,7 @@ protected:
 public:
     bool plain = true;  // it has no terms (terms.hpp), and what follows is not set:
     Priority priority : 2;
-    Priority lane : 2;  // in which it waits: the highest priority of those who share its place
+    Priority lane : 2;  // in which it waits: its own, or the highest of those who share its place
     bool in_place : 1;  // it has a place that equal items share
     bool traced : 1;    // it has a context (traced.hpp)
     bool
@@ -124,6 +124,8 @@ public:
     Call& front() const noexcept { return *to_call(end_.next); }
     Call& back() const noexcept { return *to_call(end_.prev); }
 
+    // The first, or null.
+    Call* first() const noexcept { return get(end_.next); }
     // The one after it. Precondition: there is one.
     static Call& next(Call& call) noexcept { return *to_call(static_cast<Link&>(call).next); }
     // The one after it, or null if it is the last; and the one before it.

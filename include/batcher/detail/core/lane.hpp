@@ -1,49 +1,79 @@
 // Lane: calls that wait and are served in the order of their arrival.
 #pragma once
 
-#include <batcher/detail/core/call.hpp>
+#include <algorithm>
+#include <batcher/detail/core/terms.hpp>
 #include <cstddef>
 
 namespace batching::detail {
 
+// So many calls, and what they weigh together.
+struct Amount {
+    std::size_t calls = 0;
+    std::size_t weight = 0;
+
+    Amount& operator+=(const Amount& other) noexcept {
+        calls += other.calls;
+        weight += other.weight;
+        return *this;
+    }
+    Amount& operator-=(const Amount& other) noexcept {
+        calls -= other.calls;
+        weight -= other.weight;
+        return *this;
+    }
+};
+
 class Lane {
 public:
     bool empty() const noexcept { return calls_.empty(); }
+    // All calls, and those that have terms: only they have a weight.
+    std::size_t size() const noexcept { return size_; }
+    const Amount& with_terms() const noexcept { return with_terms_; }
 
-    // Behind those that came before: a chain that leads by `next` from the newest to the oldest. Returns
+    // Behind those that came before: a chain of plain calls that leads by `next` from the newest to the oldest. Returns
     // how many those were. O(n).
     std::size_t push(Link* newest) noexcept {
-        return newest == nullptr ? 0 : calls_.append_reversed(newest);
+        if (newest == nullptr) return 0;
+        const std::size_t count = calls_.append_reversed(newest);
+        size_ += count;
+        return count;
     }
 
-    // Behind those that were queued before it: at the end, as a rule. O(1 + those queued after it).
+    // One that has terms. Behind those that were queued before it: at the end, as a rule. O(1 + those queued after it).
     void insert(Call& call) noexcept {
         Call* behind = empty() ? nullptr : &calls_.back();
         while (behind != nullptr && behind->queued_at > call.queued_at)
             behind = calls_.before(*behind);
         calls_.insert_after(behind, call);
+        ++size_;
+        with_terms_ += {1, call.weight};
     }
 
-    // `call` waits in the place of another, which leaves. O(1).
+    // `call` waits in the place of another, which leaves; both have terms. O(1).
     void replace(Call& old, Call& call) noexcept {
         calls_.insert_after(&old, call);
         if (&old == last_flushed_) last_flushed_ = &call;
         CallList::unlink(old);
+        with_terms_.weight += call.weight - old.weight;
     }
 
     // It leaves; those behind it move up. O(1).
     void erase(Call& call) noexcept {
         if (&call == last_flushed_) last_flushed_ = calls_.before(call);
         CallList::unlink(call);
+        --size_;
+        if (!call.plain) with_terms_ -= {1, call.weight};
     }
 
-    // Moves the next `count` calls to the end of `to`, and calls `visit` with each. Precondition: there are so
-    // many, and `count` is not 0. O(n).
+    // Moves the next `count` calls to the end of `to`, and calls `visit` with each. Preconditions: there are so
+    // many, all are plain, and `count` is not 0. O(n).
     template <class Visit>
     void take(std::size_t count, CallList& to, Visit visit) {
         Call* const last_flushed = last_flushed_;
         Call& first = calls_.front();
         Call* call = &first;
+        size_ -= count;
         for (;;) {
             visit(*call);
             if (call == last_flushed) last_flushed_ = nullptr;
@@ -51,6 +81,33 @@ public:
             call = &CallList::next(*call);
         }
         to.splice(first, *call);
+    }
+
+    // Moves the next calls to the end of `to`, for as long as `takes` returns true for the next one. Returns the earliest
+    // of their deadlines. O(n).
+    template <class Takes>
+    Time take_while(CallList& to, Takes takes) {
+        Call* const last_flushed = last_flushed_;
+        Call* const first = calls_.first();
+        Call* last = nullptr;
+        std::size_t taken = 0;
+        Amount with_terms;
+        Time earliest = (Time::max)();
+        for (Call* call = first; call != nullptr; call = calls_.after(*call)) {
+            const bool is_plain = call->plain;
+            const std::size_t weight = is_plain ? 0 : call->weight;  // until it is taken
+            if (!takes(*call)) break;
+            if (call == last_flushed) last_flushed_ = nullptr;
+            last = call;
+            ++taken;
+            if (is_plain) continue;
+            with_terms += {1, weight};
+            earliest = (std::min)(earliest, deadline_of(terms_of(*call)));
+        }
+        size_ -= taken;
+        with_terms_ -= with_terms;
+        if (last != nullptr) to.splice(*first, *last);
+        return earliest;
     }
 
     // Calls `visit` with each call; it may erase that call.
@@ -72,6 +129,8 @@ public:
 
 private:
     CallList calls_;
+    std::size_t size_ = 0;
+    Amount with_terms_;
     Call* last_flushed_ = nullptr;  // it and those before it may leave in a batch that is not full
 };
 

@@ -20,13 +20,25 @@ class Line : public Interned, public HeapLink {
 public:
     explicit Line(KeyTable* table = nullptr) noexcept : Interned(table) {}
 
-    std::size_t size() const noexcept { return size_; }
-    bool empty() const noexcept { return size() == 0; }
-    // Of calls that are not plain.
-    std::size_t weight() const noexcept { return weight_; }
+    std::size_t size() const noexcept {
+        return lanes_[0].size() + lanes_[1].size() + lanes_[2].size();
+    }
+    bool empty() const noexcept {
+        return lanes_[1].empty() && lanes_[2].empty() && lanes_[0].empty();
+    }
+    // Of the calls that have terms.
+    std::size_t weight() const noexcept {
+        return lanes_[0].with_terms().weight + lanes_[1].with_terms().weight +
+               lanes_[2].with_terms().weight;
+    }
     // It is of a key.
     bool in_table() const noexcept { return has_table(); }
-    bool only_plain_calls() const noexcept { return with_terms_ == 0; }
+    bool only_plain_calls() const noexcept {
+        return lanes_[1].with_terms().calls == 0 && lanes_[2].empty() && lanes_[0].empty();
+    }
+
+    // False: no call has a deadline.
+    bool has_deadlines() const noexcept { return earliest_deadline_ != (Time::max)(); }
 
     const Lane& lane(Priority priority) const noexcept {
         return lanes_[static_cast<std::size_t>(priority)];
@@ -35,32 +47,17 @@ public:
     // ---- coming in --------------------------------------------------------------------------------------
 
     // A chain of plain calls that leads by `next` from the newest to the oldest. Returns how many those were.
-    std::size_t push(Link* newest) noexcept {
-        const std::size_t count = normal().push(newest);
-        size_ += count;
-        return count;
-    }
+    std::size_t push(Link* newest) noexcept { return normal().push(newest); }
     // One that has terms.
     void push(ItemCall& call) noexcept {
         lane_of(call).insert(call);
-        ++size_;
-        weight_ += call.weight;
-        ++with_terms_;
         came(deadline_of(call));
     }
 
     // ---- leaving ----------------------------------------------------------------------------------------
 
-    // A plain one.
     void erase(Call& call) noexcept {
-        --size_;
-        normal().erase(call);
-    }
-    void erase(ItemCall& call) noexcept {
-        --size_;
         lane_of(call).erase(call);
-        weight_ -= call.weight;
-        --with_terms_;
         left(deadline_of(call));
     }
     // `by` waits instead, in the same place, and since the same time.
@@ -68,7 +65,6 @@ public:
         by.lane = call.lane;
         by.queued_at = call.queued_at;
         lane_of(call).replace(call, by);
-        weight_ += by.weight - call.weight;
         left(deadline_of(call));
         came(deadline_of(by));
     }
@@ -85,25 +81,45 @@ public:
     // some, all are plain, and `limit` is not 0.
     template <class Visit>
     void take(std::size_t limit, CallList& to, Visit visit) {
-        limit = (std::min)(limit, size_);
-        size_ -= limit;
-        normal().take(limit, to, visit);
+        normal().take((std::min)(limit, normal().size()), to, visit);
+    }
+
+    // Those of one lane that are served one after another: the next ones, which were queued at `until` or before.
+    struct Row {
+        Lane* lane;  // null: no call waits
+        Priority priority;
+        Time until;
+    };
+    // The next row. Calls that were queued at `aged` or before count as high. O(1).
+    Row next_row(Time aged) noexcept {
+        constexpr std::chrono::nanoseconds before{1};  // at the same time a higher class is first
+        Row row{nullptr, Priority::high, (Time::max)()};
+        for (const Priority priority : {Priority::high, Priority::normal, Priority::low}) {
+            Lane& lane = lanes_[static_cast<std::size_t>(priority)];
+            if (lane.empty()) continue;
+            const Time first = lane.front().queued_at;
+            const bool counts_as_high = first <= aged && priority != Priority::high;
+            if (row.lane == nullptr) {
+                row = {&lane, priority, counts_as_high ? aged : (Time::max)()};
+            } else if (counts_as_high) {
+                const Time other = row.lane->front().queued_at;
+                if (first < other) {
+                    row = {&lane, priority, (std::min)(aged, other - before)};
+                } else {
+                    row.until = (std::min)(row.until, first);
+                }
+            }
+        }
+        return row;
+    }
+    // Moves calls of a row to the end of `to`, for as long as `takes` returns true for the next one.
+    template <class Takes>
+    void take(const Row& row, CallList& to, Takes takes) {
+        left(row.lane->take_while(
+            to, [&](Call& call) { return call.queued_at <= row.until && takes(call); }));
     }
 
     // ---- looking ----------------------------------------------------------------------------------------
-
-    // The call that is served next, or null. Those that were queued at `aged` or before count as high. O(1).
-    Call* next(Time aged) const noexcept {
-        Call* first = nullptr;
-        for (const Lane* lane = lanes_.end(); lane != lanes_.begin();) {
-            --lane;
-            if (lane->empty()) continue;
-            Call& call = lane->front();
-            const bool high = lane == &lanes_.back() || call.queued_at <= aged;
-            if (first == nullptr || (high && call.queued_at < first->queued_at)) first = &call;
-        }
-        return first;
-    }
 
     // The call that has waited longest. Precondition: there is one.
     Call& oldest() const noexcept {
@@ -147,7 +163,9 @@ private:
     friend class Lines;
 
     Lane& normal() noexcept { return lanes_[static_cast<std::size_t>(Priority::normal)]; }
-    Lane& lane_of(const Call& call) noexcept { return lanes_[static_cast<std::size_t>(call.lane)]; }
+    Lane& lane_of(const Call& call) noexcept {
+        return lanes_[static_cast<std::size_t>(class_of(call))];
+    }
 
     void came(Time deadline) noexcept {
         earliest_deadline_ = (std::min)(earliest_deadline_, deadline);
@@ -157,9 +175,6 @@ private:
     }
 
     std::array<Lane, 3> lanes_;
-    std::size_t size_ = 0;
-    std::size_t weight_ = 0;
-    std::size_t with_terms_ = 0;  // calls
     Time earliest_deadline_ = (Time::max)();
     bool earliest_has_left_ = false;
 

@@ -23,6 +23,13 @@ class Lines {
 public:
     explicit Lines(const Rules& rules) noexcept : rules_(rules) {}
 
+    // A call has come to a line. False: nothing that counts here has changed, as it stands behind others.
+    bool changes_by(const Line& line, const Call& call) const noexcept {
+        const bool next = &line.lane(call.lane).front() == &call;
+        return next || line.has_deadlines() || rules_.weighed() ||
+               line.size() >= (line.batches_ + 1) * rules_.max_batch_size;
+    }
+
     // Something about a line has changed. `due`: when a batch of it may leave in any case.
     void changed(Line& line, Time due, bool closed) noexcept {
         list(line, !line.empty());

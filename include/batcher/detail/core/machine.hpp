@@ -13,9 +13,9 @@
 
 #include <algorithm>
 #include <batcher/detail/core/batch.hpp>
+#include <batcher/detail/core/deadlines.hpp>
 #include <batcher/detail/core/echo.hpp>
 #include <batcher/detail/core/estimate.hpp>
-#include <batcher/detail/core/heap.hpp>
 #include <batcher/detail/core/outbox.hpp>
 #include <batcher/detail/core/pool.hpp>
 #include <batcher/detail/core/queue.hpp>
@@ -75,11 +75,7 @@ public:
 
     // Whether the deadline of a call has passed. (Of those that the timeout of a handle gives to all calls: of one that
     // waits, or whose batch has younger ones. A batch that has none is for who runs it to end.)
-    bool any_late(Time now) const noexcept {
-        return late_at_ <= now || (!deadlines_.empty() && deadlines_.top().at <= now) ||
-               (rules_.timeout != Rules::never && !queue_.empty() &&
-                rules_.deadline(queue_.main().oldest()) <= now);
-    }
+    bool any_late(Time now) const noexcept;
     bool has_deadlines() const noexcept { return !deadlines_.empty(); }
     // Nothing has to be done for a call with this deadline before Outlook::wake_at, or notify_after more.
     bool unhurried(const Deadline& deadline) const noexcept { return deadline.at >= unhurried_; }
@@ -145,7 +141,7 @@ public:
         if (has_target()) echo_.completed(batch.size, now, now - batch.started);
         if (learns_from(batch)) estimate_.completed(batch.weight, now - batch.started);
         batch.phase.store(BatchPhase::completed, std::memory_order_relaxed);
-        if (batch.has_terms) [[unlikely]]
+        if (batch.ends_terms) [[unlikely]]
             end_terms(batch);
     }
 
@@ -187,7 +183,7 @@ public:
     std::size_t notify_after_meanwhile() const noexcept { return closed_ || rules_.limited(); }
 
     // Nothing waits or runs.
-    bool idle() const noexcept { return queue_.empty() && slots_.all_free(); }
+    bool idle() const noexcept { return slots_.all_free() && queue_.empty(); }
 
     // All but the options. (Copied into what there is, so that nothing is allocated.)
     void stats(Stats& to) const noexcept;
@@ -195,13 +191,10 @@ public:
 private:
     // A batch that is about to be formed takes what there is; another is worth its slot if it is full, too.
     bool may_start(Time now) noexcept;
-    std::size_t most_in_batch() const noexcept {
-        return (std::min)(rules_.max_batch_size,
-                          slots_.share_of(queue_.size() + recorder_.stats().running));
-    }
+    std::size_t most_in_batch() const noexcept;
 
     void start() noexcept;
-    // The line that the next batch is formed from, if one may leave.
+    // The line whose turn it is, or null.
     Line* next_line(Time now) noexcept;
     std::optional<DispatchReason> reason(Line& line, Time now) const noexcept;
     // When a batch of a line leaves at the latest, given a slot. Precondition: it is not empty.
@@ -217,7 +210,7 @@ private:
     Time run_time_to_meet(std::size_t size) const noexcept;
 
     // Takes those that go together; none if none of them can be in time.
-    void form(Batch& batch, Line& line, Time now) noexcept;
+    void form(Batch& batch, Line& line, DispatchReason why, Time now) noexcept;
     // The largest size of a batch that begins with this call, of those that are no larger than `most`.
     std::size_t limit(std::size_t most, const Call& first, Time now) noexcept {
         return has_target() ? limit_by_target(most, first, now) : most;
@@ -227,11 +220,20 @@ private:
     std::size_t least_size() const noexcept;
     void fill(Batch& batch, Line& line, Time now) noexcept;
     void fill_by_terms(Batch& batch, Line& line, Time now) noexcept;
+    struct Filling;
+    Filling begin_filling(const Line& line, Call& first, Time now) noexcept;
+    void plan(Filling& filling, Time timeout) noexcept;
+    void shrink(Filling& filling, Time left) const noexcept;
     void note_cut(const Batch& batch, const Line& line, bool by_deadline) noexcept;
-    void take(Batch& batch, Call& call, Place* place, Time now) noexcept;
+    void take_simple(Batch& batch, Line& line, const Line::Row& row,
+                     const Filling& filling) noexcept;
+    bool take_careful(Batch& batch, Line& line, const Line::Row& row, Filling& filling) noexcept;
+    void take_place(Batch& batch, Call& call, Place* place) noexcept;
 
     // ---- calls with terms -------------------------------------------------------------------------------
 
+    void wait(ItemCall& call) noexcept;
+    void wait_with_others(ItemCall& call) noexcept;
     static bool may_be_joined(const Place& place) noexcept;
     static bool joins(const ItemCall& call) noexcept;
     // True: it shares the place of another. Otherwise it leads now.
@@ -280,10 +282,10 @@ private:
     Slots slots_;
     Estimate estimate_;
     Echo echo_;
-    bool had_deadlines_ = false;                 // so run times are learnt
-    Time unhurried_ = Rules::never;              // deadlines from then on: see unhurried()
-    Heap<Deadline, EarlierDeadline> deadlines_;  // of calls that wait or run
-    std::size_t sharing_ = 0;                    // calls that wait for the place of another
+    bool had_deadlines_ = false;     // so run times are learnt
+    Time unhurried_ = Rules::never;  // deadlines from then on: see unhurried()
+    Deadlines deadlines_;            // of calls that wait or run
+    std::size_t sharing_ = 0;        // calls that wait for the place of another
     Time late_at_ = Rules::never;  // when to look for calls in batches whose deadlines have passed
     std::size_t starting_ = 0;     // batches that have a slot, and are not formed yet
     std::uint64_t formed_ = 0;     // batches so far

@@ -29,7 +29,7 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
         return error;
     };
     if (count == 1 && joins(first)) return nullptr;
-    const Queue::Class below = queue_.below(first.priority);
+    const Amount below = queue_.below(first.priority);
     const auto fits = [](std::size_t waiting, std::size_t leaves, std::size_t comes,
                          std::size_t most) {
         return comes <= most && waiting - leaves <= most - comes;

@@ -8,11 +8,17 @@
 
 namespace batching::detail {
 
+BATCHER_INLINE bool Machine::any_late(Time now) const noexcept {
+    return late_at_ <= now || (!deadlines_.empty() && deadlines_.first().at <= now) ||
+           (rules_.timeout != Rules::never && !queue_.empty() &&
+            rules_.deadline(queue_.main().oldest()) <= now);
+}
+
 inline void Machine::expire(Time now, const std::exception_ptr& error) noexcept {
     std::exception_ptr waited;
     std::exception_ptr ran;
-    while (!deadlines_.empty() && deadlines_.top().at <= now) {
-        ItemCall& call = *deadlines_.top().call;
+    while (!deadlines_.empty() && deadlines_.first().at <= now) {
+        ItemCall& call = *deadlines_.first().call;
         if (loading(call) != nullptr) {
             put_off(call);
             continue;

@@ -10,9 +10,12 @@ namespace batching::detail {
 
 inline bool Machine::ready(Batch& batch, Time now) noexcept {
     --starting_;
-    Line* const line = next_line(now);
     batch.number = formed_ + 1;
-    if (line != nullptr) form(batch, *line, now);
+    if (Line* const line = next_line(now)) {
+        const std::optional<DispatchReason> why = reason(*line, now);
+        // A line whose turn it is may have become so for a deadline that has left since.
+        if (why || rules_.keyed) form(batch, *line, why.value_or(DispatchReason::timeout), now);
+    }
     if (batch.items == 0) {
         slots_.give_back(batch.slot);
         return false;
@@ -27,15 +30,17 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
 [[gnu::always_inline]] inline Outlook Machine::decide(Time now, bool results_sent) noexcept {
     if (rules_.keyed) pass_time(now);
     while (may_start(now)) start();
-    if (idle() && results_sent && !drains_.empty()) {
+    if (!drains_.empty() && results_sent && idle()) {
         Batch& batch = outbox_.completed_batch(nullptr);
         drains_.for_each([&](Call& call) { Outbox::join(call, batch); });
         batch.calls.splice(drains_);
     }
     Outlook outlook;
     const std::size_t needed = slots_.needed();
-    outlook.notify_after = rules_.notify_after(queue_.size(), queue_.weight(), closed_, needed);
-    if (needed != 0 && queue_.size() >= needed && starting_ == 0) {
+    const std::size_t waiting = queue_.size();
+    const std::size_t weight = rules_.weighs ? queue_.weight() : 0;
+    outlook.notify_after = rules_.notify_after(waiting, weight, closed_, needed);
+    if (needed != 0 && waiting >= needed && starting_ == 0) {
         outlook.wake_at = rules_.keyed ? queue_.lines().due() : due(queue_.main(), now);
         if (!rules_.keyed && held_until(queue_.main(), now) > now) {
             const std::size_t missing = echo_.missing() * rules_.units.least;
@@ -44,7 +49,8 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
         }
     }
     if (idle()) late_at_ = Rules::never;
-    const Time late_at = deadlines_.empty() ? late_at_ : (std::min)(late_at_, deadlines_.top().at);
+    const Time late_at =
+        deadlines_.empty() ? late_at_ : (std::min)(late_at_, deadlines_.first().at);
     if (late_at < outlook.wake_at.value_or(Rules::never)) outlook.wake_at = late_at;
     if (had_deadlines_) [[unlikely]]
         plan_for_deadlines(outlook, now);
@@ -111,40 +117,9 @@ inline void Machine::start() noexcept {
 }
 
 inline Line* Machine::next_line(Time now) noexcept {
-    if (!rules_.keyed) return reason(queue_.main(), now) ? &queue_.main() : nullptr;
+    if (!rules_.keyed) return &queue_.main();
     pass_time(now);
     return queue_.lines().turn();
-}
-
-inline void Machine::form(Batch& batch, Line& line, Time now) noexcept {
-    batch.reason = reason(line, now).value_or(DispatchReason::timeout);
-    batch.started = batch.oldest = now;
-    if (line.only_plain_calls()) {
-        fill(batch, line, now);
-    } else {
-        fill_by_terms(batch, line, now);
-    }
-}
-
-BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(std::size_t most, const Call& first,
-                                                             Time now) noexcept {
-    if (!estimate_.known()) return most;
-    estimate_.arrived(now, sizes_.came_so_far(recorder_.stats().submitted), rules_.latency_target);
-    const Time left = Rules::after(first.queued_at, rules_.latency_target) - now;
-    return target_size(left, sizes_.of(first), most);
-}
-
-// A batch is made as small as its first call needs to be done within the target, but not smaller than the throughput
-// needs. If that call is late in any case, the others gain most from a large one. (A size that only keeps up with what
-// arrives would never make up for what waits, as no call is let go here: in five of 72 simulated cases 3 to 6 % of the goodput
-// of batches that take what waits were lost. With a twentieth more it is 3 % in one.)
-inline std::size_t Machine::target_size(Time left, std::size_t first,
-                                        std::size_t most) const noexcept {
-    if (left < estimate_.run_time(first)) return most;
-    return (std::max)(least_size(), estimate_.largest_meeting(left, most));
-}
-inline std::size_t Machine::least_size() const noexcept {
-    return estimate_.floor(rules_.latency_target, sizes_.usual_most(most_in_batch()), 1.05);
 }
 
 // Not with many slots: those callers find the next one soon. (With eight it cost 5 % of the results of 64 callers.)
@@ -161,24 +136,6 @@ BATCHER_NOINLINE inline void Machine::note_arrivals(const Link* newest) noexcept
     for (const Link* link = newest; link != nullptr; link = link->next) {
         echo_.arrived(static_cast<const Call*>(link)->queued_at);
     }
-}
-
-inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
-    WaitTimes waited(recorder_, now);
-    std::uint32_t size = 0;
-    bool mixed = false;
-    const Call& first = line.lane(Priority::normal).front();
-    const CompletionExecutor* const executor = first.resumes_on;
-    batch.oldest = first.queued_at;
-    line.take(limit(most_in_batch(), first, now), batch.calls, [&](Call& call) {
-        waited.note(call.queued_at);
-        mixed |= call.resumes_on != executor;
-        call.state(CallState::running);
-        call.batch = &batch;
-        call.index = size++;
-    });
-    batch.items = batch.size = batch.weight = size;
-    batch.mixed = mixed;
 }
 
 inline bool Machine::drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
@@ -261,4 +218,5 @@ void Machine::not_loaded(Batch& batch, const Failures& failures) noexcept {
 }  // namespace batching::detail
 
 #include <batcher/detail/core/machine_deadlines.hpp>
+#include <batcher/detail/core/machine_forming.hpp>
 #include <batcher/detail/core/machine_terms.hpp>

@@ -41,7 +41,7 @@ public:
         batch.size = batch.items = batch.weight = 0;
         batch.deadline = (Time::max)();
         batch.line = nullptr;
-        batch.has_terms = batch.late = batch.shared = false;
+        batch.has_terms = batch.ends_terms = batch.late = batch.shared = false;
         batch.mixed = false;
         batch.group_count = 0;
         batch.next = std::exchange(idle_, &batch);

@@ -14,12 +14,10 @@ class Queue {
 public:
     explicit Queue(const Rules& rules) noexcept : lines_(rules) {}
 
-    std::size_t size() const noexcept { return main_.size() + in_lines_; }
-    bool empty() const noexcept { return size() == 0; }
+    std::size_t size() const noexcept { return main_.size() + in_lines().calls; }
+    bool empty() const noexcept { return main_.empty() && in_lines().calls == 0; }
     // Of the calls that have terms.
-    std::size_t weight() const noexcept {
-        return with_terms_[0].weight + with_terms_[1].weight + with_terms_[2].weight;
-    }
+    std::size_t weight() const noexcept { return main_.weight() + in_lines().weight; }
 
     // The one line where there are no keys.
     Line& main() noexcept { return main_; }
@@ -29,34 +27,37 @@ public:
 
     // Lines are told of changes by whoever makes them: Lines::changed(). `line` is that of the call, as line_of() has it.
     void push(ItemCall& call, Line* line) noexcept {
-        (line == nullptr ? main_ : *line).push(call);
-        if (line != nullptr) ++in_lines_;
-        Class& with_terms = class_of(call);
-        ++with_terms.calls;
-        with_terms.weight += call.weight;
-    }
-    void erase(ItemCall& call, Line* line) noexcept {
-        (line == nullptr ? main_ : *line).erase(call);
-        if (line != nullptr) --in_lines_;
-        Class& with_terms = class_of(call);
-        --with_terms.calls;
-        with_terms.weight -= call.weight;
+        if (line == nullptr) return main_.push(call);
+        line->push(call);
+        in_lines_of(call) += {1, call.weight};
     }
     void erase(Call& call, Line* line) noexcept {
-        call.plain ? main_.erase(call) : erase(terms_of(call), line);
+        if (line == nullptr) return main_.erase(call);
+        line->erase(call);
+        in_lines_of(call) -= {1, call.weight};
     }
-    void move(ItemCall& call, Priority to) noexcept {
-        Class& from = class_of(call);
-        --from.calls;
-        from.weight -= call.weight;
-        line_or_main(call).move(call, to);
-        ++class_of(call).calls;
-        class_of(call).weight += call.weight;
+    void move(ItemCall& call, Priority to, Line* line) noexcept {
+        if (line == nullptr) return main_.move(call, to);
+        in_lines_of(call) -= {1, call.weight};
+        line->move(call, to);
+        in_lines_of(call) += {1, call.weight};
     }
     // `by` waits instead of a call, in its place.
-    void replace(ItemCall& call, ItemCall& by) noexcept {
-        line_or_main(call).replace(call, by);
-        class_of(by).weight += by.weight - call.weight;
+    void replace(ItemCall& call, ItemCall& by, Line* line) noexcept {
+        if (line == nullptr) return main_.replace(call, by);
+        line->replace(call, by);
+        in_lines_of(by).weight += by.weight - call.weight;
+    }
+    // Moves calls of a row of a line to the end of `to`, for as long as `takes` returns true for the next one.
+    template <class Takes>
+    void take(Line& line, const Line::Row& row, CallList& to, Takes takes) {
+        const Amount before = row.lane->with_terms();
+        line.take(row, to, takes);
+        if (line.in_table()) {
+            Amount& waiting = in_lines_[static_cast<std::size_t>(row.priority)];
+            waiting -= before;
+            waiting += row.lane->with_terms();
+        }
     }
 
     // Calls `visit` with each call, and with those that share its place before; it may erase that call.
@@ -74,18 +75,15 @@ public:
         });
     }
 
-    // What there is of classes below this one, in calls and in weight.
-    struct Class {
-        std::size_t calls = 0;
-        std::size_t weight = 0;
-    };
-    Class below(Priority priority) const noexcept {
-        Class below;
-        for (std::size_t i = 0; i < static_cast<std::size_t>(priority); ++i) {
-            below.calls += with_terms_[i].calls;
-            below.weight += with_terms_[i].weight;
+    // What waits of classes below this one.
+    Amount below(Priority priority) const noexcept {
+        Amount below;
+        for (const Priority lower : {Priority::low, Priority::normal}) {
+            if (lower >= priority) break;
+            const Lane& lane = main_.lane(lower);
+            below += {lane.size(), lane.with_terms().weight};
+            below += in_lines_[static_cast<std::size_t>(lower)];
         }
-        if (priority == Priority::high) below.calls += plain_calls();
         return below;
     }
 
@@ -107,21 +105,19 @@ public:
     }
 
 private:
-    Line& line_or_main(const ItemCall& call) noexcept {
-        Line* const line = line_of(call);
-        return line == nullptr ? main_ : *line;
+    Amount& in_lines_of(const Call& call) noexcept {
+        return in_lines_[static_cast<std::size_t>(call.lane)];
     }
-    Class& class_of(const Call& call) noexcept {
-        return with_terms_[static_cast<std::size_t>(call.lane)];
-    }
-    std::size_t plain_calls() const noexcept {
-        return size() - with_terms_[0].calls - with_terms_[1].calls - with_terms_[2].calls;
+    Amount in_lines() const noexcept {
+        Amount all = in_lines_[0];
+        all += in_lines_[1];
+        all += in_lines_[2];
+        return all;
     }
 
     Line main_;
     Lines lines_;
-    std::size_t in_lines_ = 0;
-    std::array<Class, 3> with_terms_;
+    std::array<Amount, 3> in_lines_;  // of keys, by class: all have terms
 };
 
 }  // namespace batching::detail

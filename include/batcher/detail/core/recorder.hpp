@@ -52,11 +52,10 @@ public:
     void cut_by_key() noexcept { ++stats_.batches_cut_by_key; }
     void cut_by_deadline() noexcept { ++stats_.batches_cut_by_deadline; }
     void left_running(std::size_t calls = 1) noexcept { stats_.running -= calls; }
-    void waited(Time time, std::size_t calls) noexcept { stats_.wait_time.record(time, calls); }
-    // Of one call, of its class.
-    void waited(Time time, Priority priority) noexcept {
-        if (priority == Priority::high) record(stats_.wait_time_high, time);
-        if (priority == Priority::low) record(stats_.wait_time_low, time);
+    void waited(Time time, std::size_t calls, Priority priority) noexcept {
+        stats_.wait_time.record(time, calls);
+        if (priority == Priority::high) record(stats_.wait_time_high, time, calls);
+        if (priority == Priority::low) record(stats_.wait_time_low, time, calls);
     }
 
     // A batch has run: `failed` of the calls still in it get an error.
@@ -69,24 +68,26 @@ public:
 
 private:
     // Where it is inlined for plain calls, it is so for them alone.
-    BATCHER_NOINLINE static void record(Distribution<Time>& times, Time time) noexcept {
-        times.record(time);
+    BATCHER_NOINLINE static void record(Distribution<Time>& times, Time time,
+                                        std::size_t calls) noexcept {
+        times.record(time, calls);
     }
 
     const bool weighs_;
     Stats stats_;
 };
 
-// How long the calls of a batch have waited. Neighbours were often queued at the same time.
+// How long calls of a batch have waited, all of one class. Neighbours were often queued at the same time.
 class WaitTimes {
 public:
-    WaitTimes(Recorder& recorder, Time now) noexcept : recorder_(recorder), now_(now) {}
+    WaitTimes(Recorder& recorder, Time now, Priority priority) noexcept
+        : recorder_(recorder), now_(now), priority_(priority) {}
     WaitTimes(const WaitTimes&) = delete;
     WaitTimes& operator=(const WaitTimes&) = delete;
     ~WaitTimes() { record(); }
 
     void note(Time queued_at) noexcept {
-        if (queued_at != queued_at_) {
+        if (queued_at != queued_at_) [[unlikely]] {
             record();
             queued_at_ = queued_at;
         }
@@ -94,13 +95,14 @@ public:
     }
 
 private:
-    void record() noexcept {
-        if (calls_ != 0) recorder_.waited(now_ - queued_at_, calls_);
+    BATCHER_INLINE void record() noexcept {
+        if (calls_ != 0) recorder_.waited(now_ - queued_at_, calls_, priority_);
         calls_ = 0;
     }
 
     Recorder& recorder_;
     const Time now_;
+    const Priority priority_;
     Time queued_at_{};
     std::size_t calls_ = 0;
 };

@@ -95,6 +95,7 @@ struct Rules {
         return line.size() >= max_batch_size || (weighed() && line.weight() >= max_batch_weight);
     }
     std::size_t full_batches(const Line& line) const noexcept {
+        if (!is_full(line)) return 0;
         const std::size_t by_size = line.size() / max_batch_size;
         return weighed() ? (std::max)(by_size, line.weight() / max_batch_weight) : by_size;
     }

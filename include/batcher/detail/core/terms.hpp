@@ -17,10 +17,7 @@ class ItemCall;
 struct Deadline : HeapLink {
     Time at;
     ItemCall* call;  // null: it has passed, and is not watched until its batch is loaded
-};
-
-struct EarlierDeadline {
-    bool operator()(const Deadline& a, const Deadline& b) const noexcept { return a.at < b.at; }
+    bool in_row;     // where it is watched: deadlines.hpp
 };
 
 struct Terms {
@@ -45,9 +42,12 @@ inline const ItemCall& terms_of(const Call& call) noexcept {
 inline Priority class_of(const Call& call) noexcept {
     return call.plain ? Priority::normal : call.lane;
 }
+// Time::max(): it has time.
+inline Time deadline_of(const ItemCall& call) noexcept {
+    return call.deadline == nullptr ? (Time::max)() : call.deadline->at;
+}
 inline Time deadline_of(const Call& call) noexcept {
-    if (call.plain || terms_of(call).deadline == nullptr) return (Time::max)();
-    return terms_of(call).deadline->at;
+    return call.plain ? (Time::max)() : deadline_of(terms_of(call));
 }
 
 }  // namespace batching::detail

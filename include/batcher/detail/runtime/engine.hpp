@@ -107,10 +107,11 @@ public:
 
     // Whether items have rules, so that all calls have terms.
     bool has_rules() const noexcept { return has_rules_; }
-    // Gives a call terms: what it asks for, and what the rules say of its item. Null, or what a rule threw: then it
-    // is to be refused. `deadline` is where that may stand; `context` is the caller's, for traces.
-    std::exception_ptr appraise(ItemCall& call, const CallOptions& options, Deadline* deadline,
-                                const TraceContext& context) noexcept;
+    // Gives a call terms: what it asks for. `deadline` is where that may stand.
+    void give_terms(ItemCall& call, const CallOptions& options, Deadline* deadline) noexcept;
+    // Where there are rules: adds what they say of its item, and its caller's context for traces. Null, or what a rule
+    // threw: then it is to be refused.
+    std::exception_ptr appraise(ItemCall& call, const TraceContext& context) noexcept;
     const Tracing& tracing() const noexcept { return tracing_; }
 
     // Hands a call that was not accepted back.
@@ -241,6 +242,7 @@ private:
             timer_->cancel();
     }
 
+    bool push_with_deadline(ItemCall& call) noexcept;
     void reconfigure_machine(const Options& options);
 
     // ---- without it -------------------------------------------------------------------------------------

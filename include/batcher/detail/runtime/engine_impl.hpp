@@ -155,7 +155,7 @@ inline bool Engine::load(Batch& batch) noexcept {
     Runner::Failures failures;
     const bool loaded = runner_->load(batch, failures);
     const auto running = [&] { store_and_wake(batch.phase, BatchPhase::running); };
-    if (failures.empty() && !batch.has_terms) {
+    if (failures.empty() && !batch.ends_terms) {
         running();
     } else {
         change([&] {

@@ -35,12 +35,15 @@ BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::siz
     carry_out(actions);
 }
 
-// One with a deadline goes by what the machine has said last, so that must be the last: under the lock.
 inline bool Engine::push_with_terms(ItemCall& call) noexcept {
-    const std::size_t units = units_.of(call.weight);
-    if (call.deadline == nullptr) return intake().push(call, call, units);
+    if (call.deadline != nullptr) return push_with_deadline(call);
+    return has_rules() ? intake_with_rules_.push(call, call, units_.of(call.weight)) : push(call);
+}
+
+// It goes by what the machine has said last, so that must be the last: under the lock.
+BATCHER_NOINLINE inline bool Engine::push_with_deadline(ItemCall& call) noexcept {
     const std::lock_guard lock(mutex_);
-    return machine_.unhurried(*call.deadline) && intake().push(call, call, units);
+    return machine_.unhurried(*call.deadline) && intake().push(call, call, units_.of(call.weight));
 }
 
 // Of calls with terms each has a fate of its own, unless all are accepted or none.
@@ -69,25 +72,23 @@ BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::si
     carry_out(actions);
 }
 
-inline std::exception_ptr Engine::appraise(ItemCall& call, const CallOptions& options,
-                                           Deadline* deadline,
-                                           const TraceContext& context) noexcept {
+inline void Engine::give_terms(ItemCall& call, const CallOptions& options,
+                               Deadline* deadline) noexcept {
     call.plain = false;
     // Written once, as all producers read it.
-    if (!with_terms_.load(std::memory_order_relaxed))
+    if (!with_terms_.load(std::memory_order_relaxed)) [[unlikely]]
         with_terms_.store(true, std::memory_order_relaxed);
-    call.priority = options.priority;
+    call.priority = call.lane = options.priority;
     call.weight = 0;
-    call.in_place = false;
-    call.traced = false;
+    call.in_place = call.traced = false;
     call.group = nullptr;
     call.deadline = options.timeout == no_timeout ? nullptr : deadline;
-    if (call.deadline != nullptr) {
-        const Time timeout = std::max<Time>(options.timeout, Time(0));
-        deadline->at = Rules::after(call.queued_at, timeout);
-        deadline->call = &call;
-    }
-    if (!has_rules()) return nullptr;
+    if (call.deadline == nullptr) return;
+    deadline->at = Rules::after(call.queued_at, std::max<Time>(options.timeout, Time(0)));
+    deadline->call = &call;
+}
+
+inline std::exception_ptr Engine::appraise(ItemCall& call, const TraceContext& context) noexcept {
     try {
         appraiser_->appraise(call, weight_limits_);
         tracing_.attach(call, context);

@@ -104,8 +104,10 @@ public:
         with_patience([&] { deadlines_ = std::make_unique_for_overwrite<Deadline[]>(size_); });
         for (std::size_t i = 0; i < size_; ++i) {
             Part& part = prepare((*this)[i], executor, now);
-            if (const auto error =
-                    engine.appraise(part, options_of(i), &deadlines_[i], context_of(i))) {
+            engine.give_terms(part, options_of(i), &deadlines_[i]);
+            std::exception_ptr error;
+            if (engine.has_rules()) error = engine.appraise(part, context_of(i));
+            if (error) {
                 with_patience([&] { refused.emplace_back(&part, error); });
             } else {
                 part.state(CallState::queued);

@@ -113,12 +113,22 @@ private:
             options = asks_.options;
             place = &asks_.deadline;
         }
+        engine_->give_terms(*this, options, place);
+        engine_->has_rules() ? appraise_and_push() : hand_in();
+    }
+    BATCHER_NOINLINE void appraise_and_push() {
         const TraceContext context = engine_->tracing().current();
-        if (const auto error = engine_->appraise(*this, options, place, context)) {
+        if (const auto error = engine_->appraise(*this, context)) {
             return engine_->reject(*this, error);
         }
+        hand_in();
+    }
+    void hand_in() {
         this->state(CallState::queued);
-        if (engine_->push_with_terms(*this)) return;
+        if (!engine_->push_with_terms(*this)) [[unlikely]]
+            submit_with_terms();
+    }
+    BATCHER_NOINLINE void submit_with_terms() {
         this->Link::next = nullptr;
         engine_->submit_with_terms(*this, 1, Accept::all_or_none);
     }
