@@ -25,7 +25,8 @@ need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msg
 need_postgresql() { need postgresql libpq-dev python3; }
 
 install_missing() {
-    local entry missing=() as_root=() log no_database=/etc/postgresql-common/createcluster.d/batcher.conf
+    local entry missing=() as_root=() result=0 log=build/apt.log
+    local no_database=/etc/postgresql-common/createcluster.d/batcher.conf
     if ! command -v apt-get >/dev/null; then
         without_apt
         return
@@ -44,20 +45,20 @@ install_missing() {
         as_root=(sudo)
     fi
     echo "Installing ${missing[*]}"
-    log=$(mktemp)
-    if ! { "${as_root[@]}" apt-get update &&
+    mkdir -p build
+    { "${as_root[@]}" apt-get update &&
         # Debian's package postgresql would make a database of its own, and start it.
         if [[ " ${missing[*]} " == *" postgresql "* ]]; then
             "${as_root[@]}" install -D -m 644 /dev/stdin "$no_database" <<<'create_main_cluster = false'
         fi &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
-    } </dev/null >"$log" 2>&1 9>&-; then
-        cat "$log" >&2
-        printf 'The packages could not be installed. As root:\n    apt-get install %s\n' "${missing[*]}" >&2
+    } </dev/null >"$log" 2>&1 9>&- || result=$?
+    "${as_root[@]}" rm -f "$no_database"
+    if ((result)); then
+        grep -m 1 '^E: ' "$log" >&2 || tail -n 3 "$log" >&2
+        echo "These packages could not be installed, see $log: ${missing[*]}" >&2
         return 1
     fi
-    "${as_root[@]}" rm -f "$no_database"
-    rm "$log"
 }
 
 # install_from_pypi NAME DIRECTORY REQUIREMENTS [OPTION...]: a Python of its own, with what a file asks for, by pip with these
