@@ -97,16 +97,17 @@ void measure(const std::string& where, load::Seconds seconds) {
     load::Bench bench(context, seconds);
     Orders many = storing(context, where);
     const auto data = postgres::Connection(where).run("SHOW data_directory");
-    const double fsync = load::fsync_milliseconds(PQgetvalue(data.get(), 0, 0));
-    fmt::print("An fsync takes {:.2f} ms here.\n", fsync);
+    fmt::print("An fsync takes {:.2f} ms here.\n",
+               load::fsync_milliseconds(PQgetvalue(data.get(), 0, 0)));
     const auto block = [](postgres::Connection& connection, std::size_t number) {
         connection.execute(fmt::format("order {}", number), std::string("100"));
     };
     std::vector<load::Mode> modes{
-        postgres::threads("32 threads, an INSERT for each row", 32, where, insert_one, block),
+        postgres::threads("64 threads, an INSERT for each row", 64, where, insert_one, block),
         mode("2 connections, for up to 1,000 rows", many)};
     bench.closed(1, modes);
     bench.open(1'000, modes);
+    bench.closed(1'000, modes);
     modes.push_back(mode("the same, every thousandth row bad", many, 1'000));
     bench.closed(200, modes);
     fmt::print("\nfor up to 1,000 rows\n{}\n", many.stats());
