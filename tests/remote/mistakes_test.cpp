@@ -1,12 +1,15 @@
-// Mistakes in addresses and in TLS: each gives one sentence that says what to do, and only one waits for the timeout.
+// Mistakes in addresses and in TLS: each gives one sentence that says what to do, and none waits for the timeout.
 #include <fmt/format.h>
 #include <sys/un.h>
 
 #include "authority.hpp"
 #include "deployed.hpp"
 
+#include <array>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <thread>
 
 namespace mistakes_test {
 
@@ -108,15 +111,74 @@ TEST_CASE(
           expired_or_not_signed(ours.certificate()));
 }
 
-TEST_CASE("a handle without TLS at a port that has it is told so when its time is over") {
+TEST_CASE("a handle without TLS at a port that has it finds that out at once") {
     const Directory directory;
     const Authority ours(directory, "ours");
     const Deployed secure(at_once, {.tls = ours.issue_for_all("server")});
-    auto handle = secure.connect({.timeout = 500ms});
-    const auto ended = call(handle, 1);
-    CHECK(ended.error == errc::deadline_exceeded);
-    CHECK(contains(ended.sentence,
-                   " (it may speak TLS on this port: set tls, or connect to another port)"));
+    CHECK(refusal(secure, {}) == "it speaks TLS on this port; set tls, or connect to another port");
+}
+
+TEST_CASE("a client whose certificate is refused, or that has none, is told so at once") {
+    const Directory directory;
+    const Authority ours(directory, "ours");
+    const Authority theirs(directory, "theirs");
+    const Deployed mutual(at_once, {.tls = ours.issue("server")});
+    const auto refused = [](const rpc::Tls& client) {
+        return "it refuses the certificate " + client.certificate +
+               ", which has expired, or none of its authorities has signed it";
+    };
+    CHECK(refusal(mutual, {.tls = rpc::Tls{.root_certificates = ours.certificate()}}) ==
+          "it asks its clients for a certificate; name one that its authorities have signed in "
+          "tls.certificate, and the key of it in tls.private_key");
+    rpc::Tls stranger = theirs.issue("client");
+    stranger.root_certificates = ours.certificate();
+    CHECK(refusal(mutual, {.tls = stranger}) == refused(stranger));
+    const rpc::Tls old = ours.issue("old", -1);
+    CHECK(refusal(mutual, {.tls = old}) == refused(old));
+}
+
+TEST_CASE("a handle with the right certificate waits for a deployment that comes later") {
+    const Directory directory;
+    const Authority ours(directory, "ours");
+    const rpc::Tls server = ours.issue("server");
+    std::optional<Deployed> deployed(std::in_place, at_once, rpc::DeployOptions{.tls = server});
+    auto handle = deployed->connect({.tls = ours.issue("client")});
+    const std::string address = deployed->deployment.address();
+    deployed.reset();
+    auto called = handle.async_process(21, aio::use_future);
+    CHECK(called.wait_for(1500ms) == std::future_status::timeout);
+    Doubling doubling;
+    batching::Batcher<int, int> model(doubling.function(), at_once);
+    const auto again = rpc::deploy({.listen = address, .tls = server}, "doubling", model);
+    CHECK(called.get() == 42);
+}
+
+TEST_CASE("a server that says something else, or hangs up, is no mistake of TLS") {
+    aio::io_context context;
+    for (const std::string says :
+         {"", "HTTP/1.1 400 Bad Request\r\n\r\n", "\x16\x03\x03\xff\xffto be"}) {
+        aio::ip::tcp::acceptor acceptor(context, {aio::ip::address_v4::loopback(), 0});
+        std::thread server([&] {
+            for (;;) {
+                auto caller = acceptor.accept();
+                std::array<char, 4096> bytes{};
+                if (caller.read_some(aio::buffer(bytes)) == 4) return;  // the end of the test
+                aio::write(caller, aio::buffer(says));
+            }
+        });
+        const std::string address = "127.0.0.1:" + std::to_string(acceptor.local_endpoint().port());
+        auto plain = rpc::connect<int, int>(address, "doubling", {.timeout = 700ms});
+        CHECK(call(plain, 1).error == errc::deadline_exceeded);
+        auto secure =
+            rpc::connect<int, int>(address, "doubling", {.timeout = 700ms, .tls = rpc::Tls{}});
+        const std::string sentence = call(secure, 1).sentence;
+        CHECK_FALSE(contains(sentence, "it asks"));
+        CHECK_FALSE(contains(sentence, "it refuses"));
+        aio::ip::tcp::socket last(context);
+        last.connect(acceptor.local_endpoint());
+        aio::write(last, aio::buffer("stop", 4));
+        server.join();
+    }
 }
 
 TEST_CASE("a handle with TLS at a port that has none finds that out at once") {

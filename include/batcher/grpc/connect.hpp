@@ -8,7 +8,7 @@
 //
 // connect() returns at once, also while the deployment is down: the first call connects, and the handle
 // reconnects by itself, after 0.1 to 1 s. Calls wait for the connection until their deadline; but they fail
-// at once, with errc::unavailable and what to do, if its TLS is why there is none. Addresses are
+// at once, with errc::unavailable and what to do, if the TLS of one of both ends is why there is none. Addresses are
 // gRPC's: "unix:/run/scorer.sock", "scorer:9000", "dns:///scorer:9000" (all replicas behind the name),
 // "ipv4:10.0.0.1:9000,10.0.0.2:9000".
 //

@@ -21,10 +21,13 @@
 #include <batcher/grpc/detail/connection.hpp>
 #include <batcher/grpc/detail/stats_wire.hpp>
 #include <batcher/grpc/detail/status.hpp>
+#include <batcher/grpc/detail/tls_mistake.hpp>
+#include <batcher/grpc/detail/tls_probe.hpp>
 #include <batcher/grpc/detail/unix_socket.hpp>
 #include <batcher/stats.hpp>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +54,7 @@ public:
         : address_(std::move(address)), options_(std::move(options)) {
         detail::check(options_);
         detail::check_address(address_);
+        probe_ = detail::tls_probe(address_, options_);
         connection_ = std::make_unique<const detail::Connection>(
             address_, detail::channel_credentials(options_.tls),
             detail::channel_arguments(options_, false, true), options_.tls.has_value());
@@ -117,8 +121,9 @@ private:
         }
     }
     std::string unavailable(const std::string& said) const {
-        const std::string mistake = detail::tls_mistake(said, options_);
-        return mistake.empty() ? fmt::format("{}{}", said, detail::hint(options_, said)) : mistake;
+        std::string mistake = detail::tls_mistake(said, options_);
+        if (mistake.empty() && probe_) mistake = detail::tls_mistake((*probe_)(), options_);
+        return mistake.empty() ? said : mistake;
     }
     std::string sentence(std::string_view why) const {
         return fmt::format("the figures of {} cannot be read: {}", address_, why);
@@ -126,6 +131,7 @@ private:
 
     std::string address_;
     ConnectOptions options_;
+    std::optional<detail::TlsProbe> probe_;
     std::unique_ptr<const detail::Connection> connection_;
 };
 

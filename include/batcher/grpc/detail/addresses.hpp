@@ -8,14 +8,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <functional>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -57,9 +52,9 @@ struct HostAndPort {
     std::string port;
 };
 
-// The one in "scorer:9000" and "dns:///scorer:9000"; none if gRPC has to find the replicas itself, as in
+// Those in "scorer:9000", "[::1]:9000" and "dns:///scorer:9000"; none if gRPC has to find the replicas itself, as in
 // "dns://server/scorer:9000" and with other schemes.
-inline std::optional<HostAndPort> name_in(std::string_view address) {
+inline std::optional<HostAndPort> host_and_port_in(std::string_view address) {
     if (address.starts_with("dns:")) {
         address.remove_prefix(4);
         if (address.starts_with("///")) address.remove_prefix(3);
@@ -73,12 +68,19 @@ inline std::optional<HostAndPort> name_in(std::string_view address) {
     if (colon == std::string_view::npos) return std::nullopt;
     std::string_view host = address.substr(0, colon);
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    HostAndPort name{std::string(host), std::string(address.substr(colon + 1))};
+    return HostAndPort{std::string(host), std::string(address.substr(colon + 1))};
+}
+
+inline bool is_number(const std::string& host) {
     in6_addr number{};  // with room for either
-    const bool is_number = inet_pton(AF_INET, name.host.c_str(), &number) == 1 ||
-                           inet_pton(AF_INET6, name.host.c_str(), &number) == 1;
-    if (is_number) return std::nullopt;
-    return name;
+    return inet_pton(AF_INET, host.c_str(), &number) == 1 ||
+           inet_pton(AF_INET6, host.c_str(), &number) == 1;
+}
+
+// The same of a name only, which may come to stand for others.
+inline std::optional<HostAndPort> name_in(std::string_view address) {
+    auto name = host_and_port_in(address);
+    return name && is_number(name->host) ? std::nullopt : name;
 }
 
 // Blocks. None if the name stands for nobody; of the family that has more of them, if it has both.
@@ -107,36 +109,5 @@ inline Addresses look_up(const HostAndPort& name) {
     most.all.erase(std::unique(most.all.begin(), most.all.end()), most.all.end());
     return most;
 }
-
-// Looks names up on threads of their own, as that may take as long as a name server likes. None is waited
-// for at the end of the program: what comes then is of no use.
-class Lookups {
-public:
-    // Calls `then(addresses)`, unless the program ends before.
-    template <class Then>
-    static void start(HostAndPort name, Then then) {
-        Lookups& lookups = instance();
-        std::thread([&lookups, name = std::move(name), then = std::move(then)] {
-            const Addresses found = look_up(name);
-            const std::lock_guard lock(lookups.mutex_);
-            if (!lookups.closed_) then(found);
-        }).detach();
-    }
-
-private:
-    Lookups() = default;
-
-    static Lookups& instance() {
-        static Lookups& lookups = *new Lookups;
-        [[maybe_unused]] static const int at_exit = std::atexit([] {
-            const std::lock_guard lock(lookups.mutex_);
-            lookups.closed_ = true;
-        });
-        return lookups;
-    }
-
-    std::mutex mutex_;
-    bool closed_ = false;
-};
 
 }  // namespace batching::grpc::detail

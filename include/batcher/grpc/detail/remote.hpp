@@ -8,8 +8,10 @@
 #include <atomic>
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/addresses.hpp>
+#include <batcher/grpc/detail/aside.hpp>
 #include <batcher/grpc/detail/connection.hpp>
 #include <batcher/grpc/detail/connection_counts.hpp>
+#include <batcher/grpc/detail/tls_probe.hpp>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -36,6 +38,7 @@ public:
           deployment(std::move(name)),
           schema(std::move(types)),
           options(std::move(how)),
+          tls_probes(tls_probe(address, options)),
           credentials_(channel_credentials(options.tls)),
           to_look_up_(name_in(address)),
           connections_{connect(false)} {}
@@ -112,6 +115,7 @@ public:
     const std::string schema;
     const ConnectOptions options;
     ConnectionCounts counts;
+    TlsProbes tls_probes;  // while there is no connection
 
 private:
     using Steady = std::chrono::steady_clock;
@@ -153,9 +157,12 @@ private:
     }
     void look_up_soon() {
         if (looking_up_.exchange(true)) return;
-        Lookups::start(*to_look_up_, [weak = weak_from_this()](const Addresses& found) {
-            if (const auto self = weak.lock()) self->looked_up(found);
-        });
+        const bool started = Aside::start([name = *to_look_up_] { return look_up(name); },
+                                          [weak = weak_from_this()](const Addresses& found) {
+                                              if (const auto self = weak.lock())
+                                                  self->looked_up(found);
+                                          });
+        if (!started) looking_up_ = false;
     }
     void looked_up(const Addresses& found) {
         looked_up_ = Steady::now().time_since_epoch();

@@ -128,7 +128,8 @@ private:
         if (status.error_code() != ::grpc::StatusCode::UNAVAILABLE) return remote_->reached();
         const std::string& reason = status.error_message();
         remote_->not_reached(reason);
-        const std::string mistake = tls_mistake(reason, remote_->options);
+        std::string mistake = tls_mistake(reason, remote_->options);
+        if (mistake.empty()) mistake = tls_mistake(remote_->tls_probes.found(), remote_->options);
         if (!mistake.empty()) return give_up(context, mistake);
         if (!remote_->uses(connection)) move(context);
     }

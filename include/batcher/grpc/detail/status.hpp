@@ -7,7 +7,6 @@
 #include <batcher/detail/asio.hpp>
 #include <batcher/error.hpp>
 #include <batcher/grpc/detail/remote.hpp>
-#include <batcher/grpc/detail/tls_mistake.hpp>
 #include <batcher/grpc/detail/wire.hpp>
 #include <chrono>
 #include <exception>
@@ -140,20 +139,11 @@ inline std::exception_ptr request_error(const Remote& remote, const std::excepti
                                   status_of(error).error_message()));
 }
 
-// Whoever speaks TLS hangs up without a word on a client that does not, or that has no certificate he trusts; but
-// others hang up, too. (To try TLS would tell; but that sets up OpenSSL, and if the program ends just then, it ends
-// with a crash.)
-inline std::string_view hint(const ConnectOptions& options, std::string_view reason) {
-    if (!is_hung_up(reason)) return "";
-    return options.tls ? " (it may want a certificate that its authorities have signed, see tls)"
-                       : " (it may speak TLS on this port: set tls, or connect to another port)";
-}
-
 inline std::string late_sentence(const Remote& remote, std::string_view reason) {
     const auto timeout = remote.options.timeout.count();
     return reason.empty() ? fmt::format("{} did not answer within {} ms", remote.name(), timeout)
-                          : fmt::format("{} could not be reached within {} ms: {}{}", remote.name(),
-                                        timeout, reason, hint(remote.options, reason));
+                          : fmt::format("{} could not be reached within {} ms: {}", remote.name(),
+                                        timeout, reason);
 }
 
 // What a call that was not sent failed with, as nobody can be reached in this way.

@@ -1,12 +1,13 @@
 // tls_mistake: what is wrong with the TLS of one of both ends, if that is why there is no connection.
 //
-// gRPC tells it only in words, in others from version to version. Where none of them is known, a call waits
-// for its deadline, and ends with those words.
+// What its own OpenSSL finds gRPC tells only in words, in others from version to version. Where none of them is
+// known, a call waits for its deadline, and ends with those words. What the other end finds a probe tells.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <batcher/grpc/connect_options.hpp>
+#include <batcher/grpc/detail/tls_probe.hpp>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -18,11 +19,6 @@ inline bool has_one_of(std::string_view text, std::initializer_list<std::string_
         if (text.find(part) != std::string_view::npos) return true;
     }
     return false;
-}
-
-// The connection was made and closed again, without a word.
-inline bool is_hung_up(std::string_view reason) {
-    return has_one_of(reason, {"Socket closed", "Connection reset"});
 }
 
 // What is wrong, and what to do; "" if TLS is not to blame.
@@ -53,6 +49,25 @@ inline std::string tls_mistake(std::string_view reason, const ConnectOptions& op
     }
     if (has_one_of(reason, {"Ssl handshake failed: SSL_ERROR_SSL", "SSL_ERROR_SSL"})) {
         return "the TLS handshake failed; look at both ends' certificates and keys";
+    }
+    return {};
+}
+
+inline std::string tls_mistake(TlsFound found, const ConnectOptions& options) {
+    switch (found) {
+        case TlsFound::nothing:
+            return {};
+        case TlsFound::speaks_tls:
+            return "it speaks TLS on this port; set tls, or connect to another port";
+        case TlsFound::wants_certificate:
+            return "it asks its clients for a certificate; name one that its authorities have "
+                   "signed in "
+                   "tls.certificate, and the key of it in tls.private_key";
+        case TlsFound::refuses_certificate:
+            return fmt::format(
+                "it refuses the certificate {}, which has expired, or none of its authorities has "
+                "signed it",
+                options.tls->certificate);
     }
     return {};
 }
