@@ -295,19 +295,13 @@ TEST_CASE("what an item failed with can be read by any protobuf, whatever its by
 }
 
 #if defined(BATCHER_GRPC_REFLECTION)
-TEST_CASE("reflection tells of the service and its messages") {
-    const Deployed deployed;
-    const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-    const auto* service = pool->FindServiceByName("batcher.v1.Deployment");
-    REQUIRE(service != nullptr);
-    CHECK(service->method_count() == 3);
-    const auto* request = pool->FindMessageTypeByName("batcher.v1.ProcessRequest");
-    REQUIRE(request != nullptr);
-    CHECK(request->FindFieldByNumber(3)->is_repeated());
+// The fields of grpc.reflection.v1alpha.ServerReflectionRequest.
+constexpr int file_containing_symbol = 4;
+constexpr int list_services = 7;
 
-    // grpc.reflection.v1alpha.ServerReflectionRequest{list_services} on a stream.
-    const auto channel =
-        ::grpc::CreateChannel(deployed.deployment.address(), ::grpc::InsecureChannelCredentials());
+// The answer to one question on a stream, in its bytes.
+std::string reflected(const std::string& address, int field, const std::string& value) {
+    const auto channel = ::grpc::CreateChannel(address, ::grpc::InsecureChannelCredentials());
     ::grpc::GenericStub stub(channel);
     ::grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + 30s);
@@ -318,7 +312,7 @@ TEST_CASE("reflection tells of the service and its messages") {
     bool ok = false;
     const auto next = [&] { return queue.Next(&tag, &ok) && ok; };
     std::string question;
-    wire::write_bytes(question, 7, "*");
+    wire::write_bytes(question, field, value);
     stream->StartCall(nullptr);
     REQUIRE(next());
     stream->WriteLast(remote::to_buffer(question), {}, nullptr);
@@ -326,11 +320,39 @@ TEST_CASE("reflection tells of the service and its messages") {
     ::grpc::ByteBuffer answer;
     stream->Read(&answer, nullptr);
     REQUIRE(next());
-    CHECK(contains(std::string(remote::Contiguous(answer).view()), "batcher.v1.Deployment"));
     ::grpc::Status status;
     stream->Finish(&status, nullptr);
     REQUIRE(next());
     CHECK(status.ok());
+    return std::string(remote::Contiguous(answer).view());
+}
+
+TEST_CASE("reflection tells of the service and its messages") {
+    const Deployed deployed;
+    const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+    const auto* service = pool->FindServiceByName("batcher.v1.Deployment");
+    REQUIRE(service != nullptr);
+    CHECK(service->method_count() == 3);
+    const auto* request = pool->FindMessageTypeByName("batcher.v1.ProcessRequest");
+    REQUIRE(request != nullptr);
+    CHECK(request->FindFieldByNumber(3)->is_repeated());
+
+#if defined(BATCHER_GRPC_LISTS)
+    CHECK(contains(reflected(deployed.deployment.address(), list_services, "*"),
+                   "batcher.v1.Deployment"));
+#endif
+}
+
+TEST_CASE("of any version of gRPC's, reflection tells of the service who knows its name") {
+    ::grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", ::grpc::InsecureServerCredentials(), &port);
+    remote::Described::add_to(builder);
+    const auto server = builder.BuildAndStart();
+    const std::string answer = reflected("127.0.0.1:" + std::to_string(port),
+                                         file_containing_symbol, "batcher.v1.Deployment");
+    CHECK(contains(answer, "ProcessRequest"));
+    server->Shutdown();
 }
 #endif
 

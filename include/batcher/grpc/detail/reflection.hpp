@@ -9,10 +9,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/impl/rpc_service_method.h>
-#include <grpcpp/impl/service_type.h>
 #include <grpcpp/server_builder.h>
-#include <grpcpp/support/method_handler.h>
 
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/stats_wire.hpp>
@@ -20,6 +17,17 @@
 #include <batcher/stats.hpp>
 #include <concepts>
 #include <string>
+
+#if __has_include(<grpcpp/version_info.h>)
+#include <grpcpp/version_info.h>
+// Only those that it was tried with.
+#if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR == 51
+#define BATCHER_GRPC_LISTS
+#include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/support/method_handler.h>
+#endif
+#endif
 
 namespace batching::grpc::detail {
 
@@ -162,14 +170,23 @@ private:
     google::protobuf::FileDescriptorProto file_;
 };
 
-// Reflection lists the services that are registered, and ours is served by a generic one. So one of its
-// name is registered, for a host that nobody calls.
+// A server that answers whoever asks for "batcher.v1.Deployment" by its name, by gRPC's public interface.
+struct Described {
+    // Before the server is built.
+    static void add_to(::grpc::ServerBuilder&) {
+        DeploymentProto::add();
+        ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    }
+};
+
+#if defined(BATCHER_GRPC_LISTS)
+// And that names it in its list of services. Those are the registered ones, and ours is served by a generic one. So one of
+// its name is registered, for a host that nobody calls; that takes what gRPC keeps for generated code.
 class Listed {
 public:
     // Before the server is built, which must go first.
     void add_to(::grpc::ServerBuilder& builder) {
-        DeploymentProto::add();
-        ::grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+        Described::add_to(builder);
         builder.RegisterService("listed.invalid", &service_);
     }
 
@@ -184,6 +201,9 @@ private:
     };
     Service service_;
 };
+#else
+using Listed = Described;
+#endif
 
 }  // namespace batching::grpc::detail
 
