@@ -11,14 +11,16 @@
 #include <cstdlib>
 #include <deque>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 class View {
 public:
-    View(const std::string& address, std::string name)
-        : reader_(address, {.timeout = std::chrono::seconds(5), .token = token()}),
+    View(const std::string& address, std::string name, std::optional<batching::grpc::Tls> tls)
+        : reader_(address,
+                  {.timeout = std::chrono::seconds(5), .token = token(), .tls = std::move(tls)}),
           name_(std::move(name)) {}
 
     // Counts of all time at first; then those since the look before, and the diagnosis of the last minute.

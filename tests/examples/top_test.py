@@ -1,4 +1,4 @@
-"""top_test.py TOP SERVER CLIENT: top shows what a deployment has done, once and live, and leaves the terminal as it was."""
+"""top_test.py TOP SERVER CLIENT [SERVER_WITH_TLS]: top shows what a deployment has done, once and live, and leaves the terminal as it was."""
 
 import os
 import pty
@@ -13,12 +13,12 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from serving import serving
 
-top_program, server_program, client_program = sys.argv[1:]
+top_program, server_program, client_program, *server_with_tls = sys.argv[1:]
 
 
-def top(*arguments):
+def top(*arguments, token=""):
     return subprocess.run(
-        [top_program, *arguments],
+        [top_program, *arguments], env={**os.environ, "BATCHER_TOKEN": token},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60,
     )
 
@@ -69,6 +69,25 @@ def check_live(address, key):
         os.close(terminal)
 
 
+def check_secure(server_program, directory):
+    base = f"{directory}/localhost"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", f"{base}.key", "-out", f"{base}.pem"],
+        check=True, capture_output=True, timeout=60,
+    )
+    options = [f"certificate={base}.pem", f"private_key={base}.key", "token=sesame"]
+    with serving(server_program, "listen=localhost:0", *options) as server:
+        address = server.printed("listening ")
+        seen = top(address, "--once", "--ca", f"{base}.pem", token="sesame")
+        assert seen.returncode == 0 and seen.stdout.startswith("work\n"), seen
+        stranger = top(address, "--ca", f"{base}.pem", "--once")
+        assert "the token is missing or not accepted" in stranger.stderr, stranger
+        plain = top(address)
+        assert "it speaks TLS on this port" in plain.stderr, plain
+    assert "usage: top" in top(address, "--ca").stderr
+
+
 with tempfile.TemporaryDirectory() as directory:
     address = f"unix:{directory}/prices.sock"
     nobody = top(address)
@@ -80,3 +99,5 @@ with tempfile.TemporaryDirectory() as directory:
         check_once(address)
         for key in (b"q", b"\x03"):
             check_live(address, key)
+    for program in server_with_tls:
+        check_secure(program, directory)
