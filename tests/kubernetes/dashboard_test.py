@@ -1,4 +1,4 @@
-"""dashboard_test.py PAGE DASHBOARD: each query of the dashboard asks for metrics and labels that a Batcher has."""
+"""dashboard_test.py PAGE DASHBOARD: each query of the dashboard asks for metrics and labels that Batchers and handles have."""
 
 import os
 import re
@@ -27,6 +27,11 @@ for query in queries:
         asked += [label for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(", ")]
         assert set(asked) <= labels_of[name], f"{name} has the labels {labels_of[name]}: {query}"
     assert query.count('batcher="$batcher"') == len(names), f"not of one Batcher alone: {query}"
+
+# Nothing that a handle tells is left out.
+for name in labels_of:
+    if name.startswith("batcher_remote_"):
+        assert any(name in query for query in queries), name
 
 # What the queries refer to is a variable that the user chooses, and panels do not hide each other.
 assert set(variables_of(dashboard)) == {"datasource", "batcher"}

@@ -1,8 +1,9 @@
-// prometheus_page: prints the page of a Batcher that was busy, and of one that has something of everything to tell.
+// prometheus_page: prints the page of a Batcher that was busy, of one that has something of everything to tell, and of a handle.
 #include <fmt/format.h>
 
 #include <asio.hpp>
 #include <batcher.hpp>
+#include <batcher/grpc.hpp>
 #include <batcher/prometheus.hpp>
 #include <chrono>
 #include <cstddef>
@@ -69,4 +70,7 @@ batching::Stats with_everything() {
 int main() {
     fmt::print("{}", batching::to_prometheus({{"busy", of_a_busy_one()},
                                               {"a \"\\\n{everything}=é", with_everything()}}));
+    const auto handle = batching::grpc::connect<int, int>("unix:/nowhere", "digits");
+    fmt::print("{}",
+               batching::grpc::to_prometheus(batching::grpc::connection_stats(handle), "busy"));
 }
