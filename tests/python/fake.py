@@ -71,6 +71,7 @@ class Fake(grpc.GenericRpcHandler):
 
     async def _process(self, request, context):
         self.requests.append(request)
+        self.metadata = dict(context.invocation_metadata())
         await self._may_answer.wait()
         if self._failures:
             await context.abort(*self._failures.pop(0), self._mark)

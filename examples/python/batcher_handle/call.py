@@ -10,12 +10,12 @@ It is sent again only if that cannot run an item twice, or if the user says that
 
 import asyncio
 import copy
-from typing import Any, Callable, Generic, List, TypeVar
+from typing import Any, Callable, Generic, List, Tuple, TypeVar
 
 import grpc
 import grpc.aio
 
-from . import errors, messages
+from . import errors, messages, tracing
 from .item import Item
 from .remote import Remote, has_mark
 
@@ -64,7 +64,10 @@ class Call(Generic[Out]):
             sent = self._in_time()
             if not sent:
                 return self._expire()
-            call = self._send(connection.process, self._request(sent))
+            caller = tracing.shared([item.asked.context for item in sent])
+            call = self._send(
+                connection.process, self._request(sent), caller.metadata if caller else ()
+            )
             try:
                 reply: bytes = await call
             except grpc.aio.AioRpcError as error:
@@ -97,11 +100,15 @@ class Call(Generic[Out]):
             request.timeouts_ns.extend(_nanoseconds_left(item, now) for item in items)
         if any(item.asked.priority != "normal" for item in items):
             request.priorities.extend(messages.PRIORITIES[item.asked.priority] for item in items)
+        contexts = [item.asked.context for item in items]
+        if any(context != contexts[0] for context in contexts):
+            request.trace_contexts.extend(context.sent if context else b"" for context in contexts)
         return bytes(request.SerializeToString())
 
-    def _send(self, method: Any, request: bytes) -> Any:
+    def _send(self, method: Any, request: bytes, caller: Tuple[Tuple[str, str], ...] = ()) -> Any:
         left = max(0.0, self._deadline - self._now())
-        return method(request, timeout=left, metadata=self._remote.metadata, wait_for_ready=True)
+        metadata = self._remote.metadata + caller
+        return method(request, timeout=left, metadata=metadata, wait_for_ready=True)
 
     def _has_time(self, pause: float) -> bool:
         return self._now() + pause < self._deadline

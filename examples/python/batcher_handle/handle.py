@@ -25,6 +25,7 @@ from .codec import pack, unpack
 from .item import Asked, Item, Priority
 from .options import Options
 from .remote import Remote
+from .tracing import BYTES_OF_A_CONTEXT
 from .waiting import Waiting
 
 In = TypeVar("In")
@@ -251,7 +252,8 @@ class Handle(Generic[In, Out]):
         while self._waiting and len(taken) < min(share, options.max_items_per_call):
             item = self._waiting.next(now)
             room -= len(item.data) + _BYTES_OF_AN_ITEM
-            if room < 0:
+            room -= BYTES_OF_A_CONTEXT if item.asked.context else 0
+            if room < 0 and taken:  # one alone fits: its context goes with the call
                 break
             self._waiting.discard(item)
             taken.append(item)

@@ -4,7 +4,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Optional, Tuple, TypeVar, get_args
 
-from . import errors
+from . import errors, tracing
 
 if TYPE_CHECKING:
     from .call import Call
@@ -20,6 +20,7 @@ class Asked(NamedTuple):
     timeout: float  # how long the caller waits
     is_told: bool  # to the deployment: it is a timeout of the caller's own
     priority: Priority
+    context: Optional[tracing.Context] = None  # the caller's, in traces
 
     @classmethod
     def by(
@@ -29,10 +30,10 @@ class Asked(NamedTuple):
         if priority not in PRIORITIES:
             raise ValueError(f'priority must be "low", "normal" or "high", not {priority!r}')
         if timeout is None:
-            return cls(since, longest, False, priority)
+            return cls(since, longest, False, priority, tracing.current())
         if math.isnan(timeout):
             raise ValueError(f"timeout must be a number of seconds, not {timeout}")
-        return cls(since, min(timeout, longest), True, priority)
+        return cls(since, min(timeout, longest), True, priority, tracing.current())
 
     @property
     def deadline(self) -> float:
