@@ -38,7 +38,7 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batching::@Stats s = batcher.@stats();
     s.@submitted, s.@completed, s.@failed, s.@rejected, s.@cancelled, s.@expired, s.@deduplicated, s.@waiting, s.@running;
     s.@batches_full, s.@batches_timeout, s.@batches_flushed, s.@wait_time, s.@wait_time_high, s.@wait_time_low, s.@run_time;
-    s.@batch_weight, s.@overloaded, s.@batches_cut_by_weight, s.@batches_cut_by_key, s.@batches_cut_by_deadline, s.@options, s.@since(s), batching::@diagnosis(s), s.@fixed_run_time, s.@run_time_per_item, s.@run_time_deviation, s.@target_batch_size, s.@least_batch_size;
+    s.@batch_weight, s.@overloaded, s.@batches_cut_by_weight, s.@batches_cut_by_key, s.@batches_cut_by_deadline, s.@options, s.@since(s), batching::@diagnosis(s), s.@fixed_run_time, s.@run_time_per_item, s.@run_time_deviation, s.@target_batch_size, s.@least_batch_size, s.@remote;
     batching::@Distribution sizes = s.@batch_size;
     sizes.@quantile(1), sizes.@mean(), sizes.@sum(), sizes.@count(), sizes.@count_up_to(1), sizes.@since(sizes), sizes.@for_each_bucket([](std::size_t, std::uint64_t) {});
     batching::@to_prometheus(s, "name"), batching::to_prometheus({batching::@NamedStats{.@name = "name", .@stats = s}});

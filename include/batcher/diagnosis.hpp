@@ -7,8 +7,8 @@
 //
 // It goes by the figures alone, and says so if nothing stands out in them. What it looks at first is what callers
 // suffer from: refused calls, missed deadlines; then what keeps batches small. Of the last minute: of
-// stats.since(a_minute_ago). With a remote handle, max_batch_size is its max_items_per_call, and
-// max_concurrent_batches its calls_in_flight.
+// stats.since(a_minute_ago). Of a remote handle it names the options that connect() takes:
+// max_items_per_call and calls_in_flight.
 #pragma once
 
 #include <batcher/detail/diagnosis.hpp>

@@ -74,6 +74,9 @@ struct Stats {
 
     // As they were given, or as reconfigure() has changed them.
     Options options;
+    // True: of a remote handle, whose calls_in_flight and max_items_per_call are max_concurrent_batches and
+    // max_batch_size of these.
+    bool remote = false;
 
     // ---- with latency_target, now, in items, or with batching::weigh() in weight; 0: not known yet ----
 

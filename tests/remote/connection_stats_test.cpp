@@ -16,6 +16,8 @@ TEST_CASE("remote calls are counted, and none has failed, been repeated or lost 
     CHECK(connection_stats(handle).calls == 0);
     CHECK(handle.process_many({1, 2, 3}).get() == std::vector{2, 4, 6});
     CHECK(handle.process(4).get() == 8);
+    CHECK(handle.stats().remote);
+    CHECK_FALSE(deployed.model.stats().remote);
     const auto stats = connection_stats(handle);
     CHECK(stats.calls == 2);
     CHECK(stats.repeats == 0);

@@ -235,4 +235,32 @@ TEST_CASE("diagnosis: what stats say of a Batcher ends with it, and what it advi
     CHECK(after.wait_time.mean() == 0ms);
 }
 
+TEST_CASE("diagnosis: of a handle it names the options that connect() takes") {
+    const auto of_handle = [](Stats stats) {
+        stats.remote = true;
+        return stats;
+    };
+    const Options options{.max_batch_size = 64, .batch_timeout = 0ms, .max_concurrent_batches = 2};
+    CHECK(batching::diagnosis(of_handle(left_by_timeout(options, {100, 8, 5ms, 4ms}))) ==
+          "calls_in_flight (2) limits the remote calls: items wait 5 ms on the average for one "
+          "that runs (4 ms); 8.0 of at most 64 items wait meanwhile; try more calls_in_flight, or "
+          "more replicas.");
+    CHECK(batching::diagnosis(of_handle(left_full(options, {100, 64, 5ms, 4ms}))) ==
+          "max_items_per_call (64) and calls_in_flight (2) limit the batches: 100 % are full, and "
+          "calls wait 5 ms on the average, longer than a batch runs (4 ms); try a larger "
+          "max_items_per_call (now 64), if it takes less time an item, or more calls_in_flight "
+          "(now 2), or another replica.");
+    Stats refused = left_full({.max_batch_size = 64, .max_queue_size = 8}, {100, 8, 5ms, 4ms});
+    refused.rejected = refused.overloaded = 100;
+    CHECK(says(of_handle(refused), "try several times max_items_per_call."));
+    for (Stats stats : {left_by_timeout(options, {100, 8, 5ms, 4ms}),
+                        left_full(options, {100, 64, 5ms, 4ms}), refused}) {
+        for (const std::uint64_t late : {0, 1'000}) {
+            stats.expired = late;
+            CHECK_FALSE(says(of_handle(stats), "max_batch_size"));
+            CHECK_FALSE(says(of_handle(stats), "max_concurrent_batches"));
+        }
+    }
+}
+
 }  // namespace diagnosis_test

@@ -47,10 +47,10 @@ private:
         if (stats_.overloaded < enough_calls || refused < 0.01) return {};
         if (stats_.options.max_queue_size < most()) {
             return fmt::format(
-                "The queue bound limits the batches: {} of the calls were refused, and "
-                "max_queue_size ({}) is less than max_batch_size ({}), so that no batch can fill "
-                "while another runs; try several times max_batch_size.",
-                percent(refused), stats_.options.max_queue_size, most());
+                "The queue bound limits the batches: {0} of the calls were refused, and "
+                "max_queue_size ({1}) is less than {2} ({3}), so that no batch can fill "
+                "while another runs; try several times {2}.",
+                percent(refused), stats_.options.max_queue_size, size_option(), most());
         }
         const std::string what = fmt::format(
             "The queue bound refuses {} of the calls, who found the queue full, or too long for "
@@ -83,7 +83,7 @@ private:
                           ": a batch alone runs for {}, after a wait of {}; give them longer "
                           "timeouts{}.",
                           run_time(), in_words(wait),
-                          most() > 1 ? ", or try a smaller max_batch_size" : "");
+                          most() > 1 ? fmt::format(", or try a smaller {}", size_option()) : "");
     }
 
     std::string too_few() const {
@@ -173,9 +173,10 @@ private:
                 percent(full), in_words(stats_.wait_time.mean()), mean_run_time());
         }
         return fmt::format(
-                   "max_batch_size ({}) and the slots ({}) limit the batches: {} are full, and "
+                   "{} ({}) and {} ({}) limit the batches: {} are full, and "
                    "calls wait {} on the average, longer than a batch runs ({})",
-                   most(), stats_.options.max_concurrent_batches, percent(full),
+                   size_option(), most(), stats_.remote ? "calls_in_flight" : "the slots",
+                   stats_.options.max_concurrent_batches, percent(full),
                    in_words(stats_.wait_time.mean()), mean_run_time()) +
                more_throughput();
     }
@@ -186,6 +187,13 @@ private:
         const Time timeout = stats_.options.batch_timeout;
         const Time beyond = wait - timeout;
         if (beyond * 10 < wait || wait * 3 < stats_.run_time.mean()) return {};
+        if (stats_.remote) {
+            return fmt::format(
+                "calls_in_flight ({}) limits the remote calls: items wait {} on the average for "
+                "one that runs ({}); {} wait meanwhile; try more calls_in_flight, or more "
+                "replicas.",
+                stats_.options.max_concurrent_batches, in_words(wait), mean_run_time(), of_most());
+        }
         return fmt::format(
             "The slots ({}) limit the batches: calls wait {} on the average, not for "
             "batch_timeout ({}) but for a batch that runs ({}); {} wait meanwhile; if batches can "
@@ -234,28 +242,29 @@ private:
     std::string more_throughput() const {
         const bool full = of_batches(stats_.batches_full) >= 0.5;
         std::string advice = full ? larger_batches() : std::string();
-        return advice + fmt::format(
-                            "{} more max_concurrent_batches (now {}), if batches can run side by "
-                            "side, or another machine.",
-                            advice.empty() ? "; try" : ", or",
-                            stats_.options.max_concurrent_batches);
+        return advice + fmt::format("{} more {} (now {}){}.", advice.empty() ? "; try" : ", or",
+                                    stats_.remote ? "calls_in_flight" : "max_concurrent_batches",
+                                    stats_.options.max_concurrent_batches,
+                                    stats_.remote ? ", or another replica"
+                                                  : ", if batches can run side by side, or another "
+                                                    "machine");
     }
 
     std::string larger_batches() const {
         const double fixed = stats_.fixed_run_time.count();
         const double per_item = stats_.run_time_per_item.count();
         if (fixed + per_item == 0) {
-            return fmt::format(
-                "; try a larger max_batch_size (now {}), if it takes less time an item", most());
+            return fmt::format("; try a larger {} (now {}), if it takes less time an item",
+                               size_option(), most());
         }
         const bool weighs = stats_.batch_weight.count() != 0;
         const double size = weighs ? stats_.batch_weight.mean() : static_cast<double>(most());
         const double gain = (fixed / size + per_item) / (fixed / size / 2 + per_item);
         if (gain < 1.1) return {};
         return fmt::format(
-            "; try max_batch_size = {} (now {}), by what run times have shown {:.1f} times as many "
+            "; try {} = {} (now {}), by what run times have shown {:.1f} times as many "
             "items a second",
-            2 * most(), most(), gain);
+            size_option(), 2 * most(), most(), gain);
     }
 
     bool waits_in_vain() const {
@@ -264,6 +273,9 @@ private:
                stats_.options.latency_target == no_timeout;
     }
 
+    const char* size_option() const {
+        return stats_.remote ? "max_items_per_call" : "max_batch_size";
+    }
     std::size_t most() const { return stats_.options.max_batch_size; }
     double mean_size() const { return stats_.batch_size.mean(); }
     std::string of_most() const {

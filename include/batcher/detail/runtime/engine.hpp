@@ -196,6 +196,7 @@ public:
         change([&] {
             machine_.stats(stats);
             stats.options = options_;
+            stats.remote = runner_->never_blocks();
         });
         return stats;
     }

@@ -135,6 +135,7 @@ private:
 
     // By the type that a member of Stats has.
     static void describe(std::integral auto, Field& field) { field.set_type(Field::TYPE_UINT64); }
+    static void describe(bool, Field& field) { field.set_type(Field::TYPE_BOOL); }
     static void describe(double, Field& field) { field.set_type(Field::TYPE_DOUBLE); }
     static void describe(wire::ExactTime, Field& field) { field.set_type(Field::TYPE_DOUBLE); }
     static void describe(Timeout, Field& field) { field.set_type(Field::TYPE_UINT64); }

@@ -52,6 +52,7 @@ void each_field(S& stats, Visit visit) {
     visit(26, "options", stats.options);
     visit(27, "target_batch_size", stats.target_batch_size);
     visit(28, "least_batch_size", stats.least_batch_size);
+    visit(29, "remote", stats.remote);
 }
 
 // The same of batcher.v1.Options.
