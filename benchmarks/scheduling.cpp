@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <competitors/batcher.hpp>
+#include <competitors/batcher_traced.hpp>
 #include <competitors/batcher_with_terms.hpp>
 #include <cost_contender.hpp>
 #include <cstddef>
@@ -47,6 +48,8 @@ const char* const with_priority = "a priority, each another";
 const char* const with_weight = "a weight";
 const char* const with_key = "a key, one of 100";
 const char* const with_observer = "observe()";
+const char* const with_tracer = "trace(), no caller has a span";
+const char* const with_spans = "trace(), each caller has a span";
 const char* const all_different = "deduplicate(), all items different";
 const char* const each_twice = "deduplicate(), each item twice";
 
@@ -82,6 +85,8 @@ void measure_cost(const Settings& settings, Budgets& budgets) {
         add(with_priority, callers_on_one_thread<BatcherAsked<AnyPriority>, Own>);
         add(with_weight, callers_on_one_thread<BatcherWithRule<WeightOfOne>, Own>);
         add(with_observer, callers_on_one_thread<BatcherWithRule<Observed>, Own>);
+        add(with_tracer, callers_on_one_thread<BatcherWithRule<Traced<false>>, Own>);
+        add(with_spans, callers_on_one_thread<BatcherWithRule<Traced<true>>, Own>);
         add(all_different, callers_on_one_thread<BatcherWithRule<Deduplicated>, Own>);
         add(each_twice, callers_on_one_thread<BatcherWithRule<Deduplicated>, CallersOfItems<2>>);
     });
