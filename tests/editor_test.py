@@ -50,7 +50,7 @@ void core(batching::@Batcher<int, int>& batcher, batching::asio::io_context& con
     batching::@isolate_failures(batching::@pad_to({1}, f));
     const batching::@BatchInfo info;
     info.@number(), info.@reason(), info.@slot(), info.@weight(), info.@deadline(), info.@calls(), info.@stop_requested();
-    info.@trace_context().@valid(), batching::@TraceContext::@from_traceparent("").@to_traceparent(), batching::TraceContext().@sampled();
+    info.@trace_context().@valid(), batching::@TraceContext::@from_traceparent("").@to_traceparent(), batching::TraceContext().@sampled(), batching::TraceContext::@from_headers("", "").@tracestate(), info.trace_context().@state;
     std::shared_ptr<batching::@Tracer> tracer;
     batching::@trace(tracer), tracer->@current();
     batching::@TracedBatch traced{.parent = {}, .links = {}};

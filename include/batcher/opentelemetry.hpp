@@ -13,7 +13,7 @@
 // own is current when it awaits a call. A span of a batch has the attributes batcher.number, batcher.reason ("full",
 // "timeout" or "flushed"), batcher.items, batcher.callers, batcher.weight, and when it has ended batcher.oldest_wait_seconds
 // and batcher.failed; if the batch has failed, the status Error, with the error's sentence, and an event "exception". It is
-// of the kind CLIENT if it is a handle's, else INTERNAL. A tracestate is not carried from callers to their batch.
+// of the kind CLIENT if it is a handle's, else INTERNAL. Its tracestate is that of its parent.
 #pragma once
 
 #if !__has_include(<opentelemetry/trace/provider.h>)
@@ -26,6 +26,7 @@
 #include <opentelemetry/trace/provider.h>
 #include <opentelemetry/trace/scope.h>
 #include <opentelemetry/trace/span_context_kv_iterable.h>
+#include <opentelemetry/trace/trace_state.h>
 #include <opentelemetry/trace/tracer.h>
 
 #include <algorithm>
@@ -41,6 +42,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace batching {
@@ -49,21 +51,29 @@ namespace detail::otel {
 
 namespace api = ::opentelemetry;
 
-inline TraceContext of(const api::trace::SpanContext& span) noexcept {
+inline TraceContext of(const api::trace::SpanContext& span) {
     TraceContext context;
     const auto trace_id = span.trace_id().Id();
     const auto span_id = span.span_id().Id();
     std::copy(trace_id.begin(), trace_id.end(), context.trace_id.begin());
     std::copy(span_id.begin(), span_id.end(), context.span_id.begin());
     context.flags = span.trace_flags().flags();
+    const auto state = span.trace_state();
+    if (state != nullptr && !state->Empty()) {
+        context.state = std::make_shared<const std::string>(state->ToHeader());
+    }
     return context;
 }
 inline api::trace::SpanContext to_span_context(const TraceContext& context) noexcept {
+    const std::string_view said = context.tracestate();
+    const auto state = said.empty()
+                           ? api::trace::TraceState::GetDefault()
+                           : api::trace::TraceState::FromHeader({said.data(), said.size()});
     using api::trace::SpanId;
     using api::trace::TraceId;
     return {TraceId(api::nostd::span<const std::uint8_t, 16>(context.trace_id.data(), 16)),
             SpanId(api::nostd::span<const std::uint8_t, 8>(context.span_id.data(), 8)),
-            api::trace::TraceFlags(context.flags), false};
+            api::trace::TraceFlags(context.flags), false, state};
 }
 
 // Links without attributes.

@@ -158,6 +158,23 @@ TEST_CASE("the contexts of callers go with their items into several messages, no
     CHECK(sent == 100);
 }
 
+TEST_CASE("what vendors say of a caller goes to the deployment, and on to the next") {
+    const Traced behind;
+    const auto between = std::make_shared<RecordingTracer>(3'000);
+    auto forward = rpc::connect<int, int>(behind.address(), "doubling", {}, trace(between));
+    const auto proxy = rpc::deploy({.listen = "127.0.0.1:0"}, "doubling", forward);
+    Handle client(proxy.address());
+    CHECK(client.ask_in(span_with(1, "vendor=a b,other=1"), 21).get() == 42);
+    CHECK(behind.only_span().parent.tracestate() == "vendor=a b,other=1");
+    // What no header may have is not sent, and fails no call.
+    for (const std::string& odd : {std::string("a=\n"), std::string(513, 'a'), std::string()}) {
+        CHECK(client.ask_in(span_with(1, odd), 21).get() == 42);
+        const RecordedSpan last = behind.tracer->copy().back();
+        CHECK(last.parent.valid());
+        CHECK(last.parent.tracestate().empty());
+    }
+}
+
 TEST_CASE("a deployment that calls another passes on who calls") {
     const Traced behind;
     const auto between = std::make_shared<RecordingTracer>(3'000);
@@ -221,6 +238,23 @@ TEST_CASE("the traceparent of any client's call is the caller of its items") {
     CHECK_FALSE(process({{"traceparent", ""}}).parent.valid());
     CHECK_FALSE(process({{"traceparent", good}, {"traceparent", good}}).parent.valid());
     CHECK_FALSE(process({{"traceparent", std::string(4'000, '0')}}).parent.valid());
+}
+
+TEST_CASE("the tracestate of any client's call goes with its traceparent, or is ignored") {
+    const Traced deployed;
+    RawClient client(deployed.address());
+    const auto state = [&](const RawClient::Metadata& metadata) {
+        CHECK(client.call_with(metadata, remote::process_method, request_for({1, 2})).status.ok());
+        return std::string(deployed.tracer->copy().back().parent.tracestate());
+    };
+    const std::string good = span_of(1).to_traceparent();
+    CHECK(state({{"traceparent", good}, {"tracestate", "a=1"}}) == "a=1");
+    CHECK(state({{"traceparent", good}, {"tracestate", "a=1"}, {"tracestate", "b=2"}}) ==
+          "a=1,b=2");
+    CHECK(state({{"traceparent", good}, {"tracestate", std::string(513, 'a')}}) == "");
+    CHECK(state({{"traceparent", good}, {"tracestate", ""}}) == "");
+    CHECK(state({{"traceparent", "who knows"}, {"tracestate", "a=1"}}) == "");
+    CHECK(state({{"tracestate", "a=1"}}) == "");
 }
 
 TEST_CASE("each readable item of a message has its own context, or that of the call") {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,11 @@ inline TraceContext span_of(int number) {
     context.span_id[6] = static_cast<std::uint8_t>(number / 256);
     context.span_id[7] = static_cast<std::uint8_t>(number % 256);
     context.flags = 1;
+    return context;
+}
+inline TraceContext span_with(int number, std::string state) {
+    TraceContext context = span_of(number);
+    context.state = std::make_shared<const std::string>(std::move(state));
     return context;
 }
 inline TraceContext not_sampled(int number) {
@@ -83,6 +89,7 @@ public:
         RecordedSpan& span = spans.emplace_back();
         span.context = span_of(first_ + static_cast<int>(spans.size()) - 1);
         span.parent = batch.parent;
+        span.context.state = batch.parent.state;  // as tracers do
         span.links.assign(batch.links.begin(), batch.links.end());
         span.number = batch.number;
         span.reason = batch.reason;

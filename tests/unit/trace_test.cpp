@@ -64,6 +64,28 @@ TEST_CASE("a context of a later version is read as far as this one knows it") {
     CHECK_FALSE(TraceContext::from_traceparent(later + ".").valid());
 }
 
+TEST_CASE("a tracestate belongs to a traceparent, and is passed on as it came") {
+    const std::string parent = span_of(1).to_traceparent();
+    const auto state = [&](const std::string& text) {
+        return TraceContext::from_headers(parent, text).tracestate();
+    };
+    const std::string longest = "vendor=" + std::string(505, '~');
+    for (const std::string& good : {std::string("a=1"), std::string("a=1, b@c=2"), longest}) {
+        const TraceContext context = TraceContext::from_headers(parent, good);
+        CHECK(context.tracestate() == good);
+        CHECK(context == span_of(1));  // whatever is said of it
+    }
+    for (const std::string& bad : {std::string(), longest + "~", std::string("a=\n"),
+                                   std::string("a=\x7f"), std::string("a=\xc3\xa9")}) {
+        CHECK(state(bad).empty());
+        CHECK(TraceContext::from_headers(parent, bad) == span_of(1));
+    }
+    CHECK(TraceContext::from_headers("who knows", "a=1").state == nullptr);
+    TraceContext made = span_of(1);
+    made.state = std::make_shared<const std::string>("a=\n");
+    CHECK(made.tracestate().empty());
+}
+
 TEST_CASE("what is no traceparent is no context") {
     const auto is_none = [](const std::string& text) {
         return TraceContext::from_traceparent(text) == TraceContext();

@@ -28,8 +28,8 @@
 //
 // Rules for a handle's batches, its remote calls, come after its options: batching::observe(f) is told of each (rules.hpp).
 // With batching::trace(tracer) they have spans (trace.hpp), and each remote call has the metadata `traceparent`, the span of
-// its batch. If the callers of a batch are not all the same, each item takes along the context of its own; so the spans over
-// there know the callers, of all clients. Without that rule nothing is sent.
+// its batch, and `tracestate`, if that has one. If the callers of a batch are not all the same, each item takes along the
+// context of its own; so the spans over there know the callers, of all clients. Without that rule nothing is sent.
 //
 // Errors of a call, each naming address and deployment: errc::deadline_exceeded, unavailable,
 // schema_mismatch, unknown_deployment, unauthenticated, message_too_large, malformed, too_heavy, overloaded (the

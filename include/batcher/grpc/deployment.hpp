@@ -10,7 +10,7 @@
 // accepts_token says who may call at all.
 //
 // With batching::trace() (trace.hpp) the callers of a batch are those of its items: each item's own context, if the client
-// has sent that, else the metadata `traceparent` of its call, which any client may send.
+// has sent that, else the metadata `traceparent` and `tracestate` of its call, which any client may send.
 //
 // Clients are handles (connect.hpp) and any language's gRPC: the service is batcher.v1.Deployment, its
 // .proto is installed with the headers. gRPC's health service answers for the name "", for the service's

@@ -25,7 +25,11 @@ public:
         if (!first_.valid()) first_ = caller;
         ++callers_;
         if (!caller.sampled() || links_ == most) return;
-        if (links_ == 0 || all_[links_ - 1] != caller) all_[links_++] = caller;
+        if (links_ != 0 && all_[links_ - 1] == caller) return;
+        TraceContext& link = all_[links_++];
+        link.trace_id = caller.trace_id;
+        link.span_id = caller.span_id;
+        link.flags = caller.flags;
     }
 
     std::size_t callers() const noexcept { return callers_; }

@@ -40,7 +40,8 @@ inline std::optional<std::chrono::nanoseconds> time_of(std::uint64_t sent) noexc
     return std::chrono::nanoseconds(sent);
 }
 
-// A context is sent as its 25 bytes, and none as 0. Any others are ignored, as traces are to fail no call.
+// A context is sent as its 25 bytes, without its state, and none as 0. Any others are ignored, as traces are to fail no call.
+inline constexpr std::size_t context_bytes = 25;
 inline void append(std::string& out, const TraceContext& context) {
     if (!context.valid()) return;
     const auto byte = [](std::uint8_t value) { return static_cast<char>(value); };
@@ -50,7 +51,7 @@ inline void append(std::string& out, const TraceContext& context) {
 }
 inline TraceContext context_of(std::string_view sent) noexcept {
     TraceContext context;
-    if (sent.size() != sizeof context) return {};
+    if (sent.size() != context_bytes) return {};
     std::memcpy(context.trace_id.data(), sent.data(), context.trace_id.size());
     std::memcpy(context.span_id.data(), sent.data() + context.trace_id.size(),
                 context.span_id.size());
@@ -116,7 +117,7 @@ private:
             fail(message,
                  fmt::format("it has more than {} items, the most in one call", max_items_));
         }
-        all.push_back(one);
+        all.push_back(std::move(one));
     }
 
     void take_asked() {
@@ -243,7 +244,7 @@ inline void write_contexts(std::string& out, std::span<const TraceContext> conte
 }
 // The most bytes that that takes.
 constexpr std::size_t most_contexts(std::size_t items) noexcept {
-    return items * (2 + sizeof(TraceContext));
+    return items * (2 + context_bytes);
 }
 
 // A result of a ProcessResponse.
