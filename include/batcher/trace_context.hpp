@@ -26,8 +26,8 @@ struct TraceContext {
     std::array<std::uint8_t, 16> trace_id{};  // of the trace; all zeros: none
     std::array<std::uint8_t, 8> span_id{};    // of the span; all zeros: none
     std::uint8_t flags = 0;                   // 1: sampled
-    std::shared_ptr<const std::string> state =
-        nullptr;  // what vendors have said of it, as in tracestate; null: nothing
+    // What vendors have said of it, as in tracestate; null: nothing.
+    std::shared_ptr<const std::string> state{};
 
     // Whether it stands for a span: neither of its numbers is all zeros.
     bool valid() const noexcept {
