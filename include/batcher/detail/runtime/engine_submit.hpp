@@ -88,10 +88,9 @@ inline void Engine::give_terms(ItemCall& call, const CallOptions& options,
     deadline->call = &call;
 }
 
-inline std::exception_ptr Engine::appraise(ItemCall& call, const TraceContext& context) noexcept {
+inline std::exception_ptr Engine::appraise(ItemCall& call) noexcept {
     try {
         appraiser_->appraise(call, weight_limits_);
-        tracing_.attach(call, context);
         return nullptr;
     } catch (...) {
         return std::current_exception();

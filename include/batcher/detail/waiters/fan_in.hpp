@@ -106,10 +106,11 @@ public:
             Part& part = prepare((*this)[i], executor, now);
             engine.give_terms(part, options_of(i), &deadlines_[i]);
             std::exception_ptr error;
-            if (engine.has_rules()) error = engine.appraise(part, context_of(i));
+            if (engine.has_rules()) error = engine.appraise(part);
             if (error) {
                 with_patience([&] { refused.emplace_back(&part, error); });
             } else {
+                if (engine.tracing()) engine.tracing().attach(part, context_of(i));
                 part.state(CallState::queued);
                 part.Link::next = std::exchange(newest, &part);
                 ++count;

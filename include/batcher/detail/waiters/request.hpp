@@ -117,10 +117,9 @@ private:
         engine_->has_rules() ? appraise_and_push() : hand_in();
     }
     BATCHER_NOINLINE void appraise_and_push() {
-        const TraceContext context = engine_->tracing().current();
-        if (const auto error = engine_->appraise(*this, context)) {
-            return engine_->reject(*this, error);
-        }
+        if (const auto error = engine_->appraise(*this)) return engine_->reject(*this, error);
+        const Tracing& tracing = engine_->tracing();
+        if (tracing) tracing.attach(*this, tracing.current());
         hand_in();
     }
     void hand_in() {
