@@ -1,4 +1,5 @@
-# Fails unless `compiler` refuses `source` with the sentence that stands in the source's first line.
+# Fails unless `compiler`, which stops at the first error, refuses `source` with the sentence that stands in the source's
+# first line.
 file(STRINGS ${source} first_line LIMIT_COUNT 1)
 if(NOT first_line MATCHES "^// expect: (.+)$")
     message(FATAL_ERROR "${source} does not begin with a line `// expect: <sentence>`")

@@ -15,6 +15,6 @@ struct Picture {
 template <>
 inline constexpr std::string_view batching::schema_name<Picture> = "Picture";
 
-auto connect() {
+auto connect_to_gallery() {
     return batching::grpc::connect<std::vector<Picture>, int>("unix:/run/gallery", "gallery");
 }
