@@ -1,8 +1,19 @@
 # What examples/run, tests/run, benchmarks/run and .ci/run share. They source it from the project's top directory.
 
 CMAKE_BUILD_PARALLEL_LEVEL=$(getconf _NPROCESSORS_ONLN)
-CTEST_PARALLEL_LEVEL=$CMAKE_BUILD_PARALLEL_LEVEL
+# Most tests with more than one process wait more than they compute: two of them share a core. So one that keeps a core busy
+# says PROCESSORS 2, and one that wants to be alone on two, PROCESSORS 4.
+CTEST_PARALLEL_LEVEL=$((2 * CMAKE_BUILD_PARALLEL_LEVEL))
 export CMAKE_BUILD_PARALLEL_LEVEL CTEST_PARALLEL_LEVEL
+
+# What was compiled before, here or in a clone in another directory, is not compiled again, precompiled headers included.
+use_ccache() {
+    if [[ ${CMAKE_CXX_COMPILER_LAUNCHER+set} ]] || ! command -v ccache >/dev/null; then return; fi
+    export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+    export CCACHE_DEPEND=1  # what is new is not preprocessed first
+    export CCACHE_SLOPPINESS=pch_defines,time_macros
+}
+use_ccache
 
 # One run at a time in this folder: what comes second waits, until the first has ended or calls unlock. The lock is kept by
 # file descriptor 9, which is closed for whatever may outlive the run, such as a test's server.

@@ -14,7 +14,7 @@ function(add_consumer_test name from)
         --build-generator ${CMAKE_GENERATOR}
         --build-options ${options} -DBATCHER_FROM=${from} ${ARGN}
         --test-command consumer)
-    set_tests_properties(${name} PROPERTIES LABELS consumer TIMEOUT ${timeout})
+    set_tests_properties(${name} PROPERTIES LABELS consumer TIMEOUT ${timeout} PROCESSORS 2)
 endfunction()
 
 # Which Asio it was installed for, the package must know by itself.
@@ -31,7 +31,8 @@ function(add_pkg_config_test name source)
     add_test(NAME "pkg-config ${name}" COMMAND sh -ec "flags=$('${BATCHER_PKG_CONFIG}' --cflags --libs ${name})
 '${CMAKE_CXX_COMPILER}' ${CMAKE_CXX_FLAGS} -std=c++20 -DASIO_HAS_CO_AWAIT ${source} $flags -o '${program}'
 exec '${program}'" WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/consumer)
-    set_tests_properties("pkg-config ${name}" PROPERTIES LABELS consumer TIMEOUT ${timeout} FIXTURES_REQUIRED installed
+    set_tests_properties("pkg-config ${name}" PROPERTIES
+        LABELS consumer TIMEOUT ${timeout} PROCESSORS 2 FIXTURES_REQUIRED installed
         ENVIRONMENT PKG_CONFIG_PATH=${consumers}/prefix/${CMAKE_INSTALL_DATADIR}/pkgconfig)
 endfunction()
 if(BATCHER_PKG_CONFIG AND NOT BATCHER_USE_BOOST_ASIO AND NOT ASIO_ROOT AND NOT BATCHER_FETCH_DEPENDENCIES)
@@ -66,7 +67,7 @@ if(TARGET batcher::grpc)
             --build-generator ${CMAKE_GENERATOR}
             --build-options ${options} -DCMAKE_PREFIX_PATH=${consumers}/prefix)
         set_tests_properties("the example prices is a project of its own" PROPERTIES
-            LABELS consumer TIMEOUT ${timeout} FIXTURES_REQUIRED installed)
+            LABELS consumer TIMEOUT ${timeout} PROCESSORS 2 FIXTURES_REQUIRED installed)
     endif()
 endif()
 # The core neither needs nor looks for gRPC++.
