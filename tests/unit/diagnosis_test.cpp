@@ -255,7 +255,7 @@ TEST_CASE("diagnosis: of a handle it names the options that connect() takes") {
     CHECK(says(of_handle(refused), "try several times max_items_per_call."));
     for (Stats stats : {left_by_timeout(options, {100, 8, 5ms, 4ms}),
                         left_full(options, {100, 64, 5ms, 4ms}), refused}) {
-        for (const std::uint64_t late : {0, 1'000}) {
+        for (const std::uint64_t late : {std::uint64_t{0}, std::uint64_t{1'000}}) {
             stats.expired = late;
             CHECK_FALSE(says(of_handle(stats), "max_batch_size"));
             CHECK_FALSE(says(of_handle(stats), "max_concurrent_batches"));

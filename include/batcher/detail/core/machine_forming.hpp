@@ -116,6 +116,7 @@ BATCHER_INLINE void Machine::take_simple(Batch& batch, Line& line, const Line::R
             if (Deadline* const its = terms_of(call).deadline) {
                 if (its->at < filling.unhurried || size > filling.usual) return false;
                 deadline = (std::min)(deadline, its->at);
+                batch.ends_terms = true;
             }
         }
         waited.note(call.queued_at);
@@ -134,7 +135,6 @@ BATCHER_INLINE void Machine::take_simple(Batch& batch, Line& line, const Line::R
     batch.oldest = oldest;
     batch.deadline = deadline;
     batch.mixed = mixed;
-    batch.ends_terms |= deadline != Rules::never;
 }
 
 // The rest of the row. False: there is no room for all.
