@@ -7,6 +7,7 @@
 //     erase          O(1) from the row; O(log n) amortised from the heap
 #pragma once
 
+#include <batcher/detail/compiler.hpp>
 #include <batcher/detail/core/heap.hpp>
 #include <batcher/detail/core/terms.hpp>
 
@@ -31,7 +32,7 @@ public:
     void push(Deadline& pushed) noexcept {
         HeapLink* const last = row_.previous;
         pushed.in_row = deadline(last).at <= pushed.at;
-        if (!pushed.in_row) return heap_.push(pushed);
+        if (!pushed.in_row) return push_on_heap(pushed);
         pushed.previous = last;
         pushed.next = &row_;
         last->next = row_.previous = &pushed;
@@ -39,12 +40,16 @@ public:
 
     // Precondition: it is watched.
     void erase(Deadline& erased) noexcept {
-        if (!erased.in_row) return heap_.erase(erased);
+        if (!erased.in_row) return erase_from_heap(erased);
         erased.previous->next = erased.next;
         erased.next->previous = erased.previous;
     }
 
 private:
+    // Apart, so that the usual way is short wherever it is inlined.
+    BATCHER_NOINLINE void push_on_heap(Deadline& pushed) noexcept { heap_.push(pushed); }
+    BATCHER_NOINLINE void erase_from_heap(Deadline& erased) noexcept { heap_.erase(erased); }
+
     struct Earlier {
         bool operator()(const Deadline& a, const Deadline& b) const noexcept { return a.at < b.at; }
     };

@@ -40,7 +40,7 @@ inline void Machine::wait(ItemCall& call) noexcept {
 }
 
 // Of those that share a place, or have a key.
-BATCHER_NOINLINE inline void Machine::wait_with_others(ItemCall& call) noexcept {
+inline void Machine::wait_with_others(ItemCall& call) noexcept {
     Place* const place = place_of(call);
     if (place != nullptr && share(call, *place)) return;
     sizes_.came(call);
@@ -120,7 +120,7 @@ BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
 }
 
 // Its deadline is not watched any more, and it refers to nothing that equal keys share.
-BATCHER_NOINLINE inline void Machine::end_terms(ItemCall& call) noexcept {
+inline void Machine::end_terms(ItemCall& call) noexcept {
     if (call.deadline != nullptr && call.deadline->call != nullptr)
         deadlines_.erase(*call.deadline);
     release_shared(call);
