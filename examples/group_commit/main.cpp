@@ -44,8 +44,7 @@ public:
         try {
             for (const Order& order : orders) ids.push_back(insert(order));
             run("COMMIT");  // it returns when all of them are on the disk: only then is anybody told
-        } catch (
-            ...) {  // a full disk, say: nothing was stored, and every caller gets this exception
+        } catch (...) {     // a full disk, say: nothing was stored, and every caller gets this
             if (!sqlite3_get_autocommit(database_.get()))  // unless the error has ended it already
                 sqlite3_exec(database_.get(), "ROLLBACK", {}, {}, {});
             throw;
@@ -58,23 +57,21 @@ private:
     // A row that breaks a constraint is undone, and SQLite's transaction goes on; not PostgreSQL's.
     batching::Result<Id> insert(const Order& order) {
         sqlite3_stmt* statement = insert_.get();
-        check(sqlite3_bind_text64(statement, 1, order.key.data(), order.key.size(), SQLITE_STATIC,
-                                  SQLITE_UTF8));
+        const int size = static_cast<int>(order.key.size());
+        check(sqlite3_bind_text(statement, 1, order.key.data(), size, SQLITE_STATIC));
         check(sqlite3_bind_int(statement, 2, order.cents));
         const int result = sqlite3_step(statement);
         const std::string error = sqlite3_errmsg(database_.get());
         sqlite3_reset(statement);
         if (result == SQLITE_DONE) return sqlite3_last_insert_rowid(database_.get());
-        if (result == SQLITE_CONSTRAINT)
-            return std::make_exception_ptr(std::invalid_argument(error));
-        throw std::runtime_error(error);
+        if (result != SQLITE_CONSTRAINT) throw std::runtime_error(error);
+        return std::make_exception_ptr(std::invalid_argument(error));
     }
 
     void run(const char* sql) { check(sqlite3_exec(database_.get(), sql, {}, {}, {})); }
     void check(int result) {
         if (result != SQLITE_OK) throw std::runtime_error(sqlite3_errmsg(database_.get()));
     }
-
     struct Close {
         void operator()(sqlite3* database) const { sqlite3_close(database); }
         void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }

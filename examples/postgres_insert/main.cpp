@@ -58,12 +58,11 @@ private:
         for (int row = 0; row < PQntuples(rows.get()); ++row)
             stored.emplace(PQgetvalue(rows.get(), row, 0),
                            std::stoi(PQgetvalue(rows.get(), row, 1)));
-        const Stored there_already =
-            std::make_exception_ptr(std::invalid_argument("it is there already"));
+        const Stored there = std::make_exception_ptr(std::invalid_argument("it is there already"));
         std::vector<Stored> ids;
         for (const Order& order : orders) {
             const auto row = stored.extract(order.key);  // a key that comes twice is stored once
-            ids.push_back(row ? row.mapped() : there_already);
+            ids.push_back(row ? row.mapped() : there);
         }
         return ids;
     }
