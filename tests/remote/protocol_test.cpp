@@ -296,11 +296,11 @@ TEST_CASE("what an item failed with can be read by any protobuf, whatever its by
 
 #if defined(BATCHER_GRPC_REFLECTION)
 // The fields of grpc.reflection.v1alpha.ServerReflectionRequest.
-constexpr int file_containing_symbol = 4;
-constexpr int list_services = 7;
+constexpr unsigned file_containing_symbol = 4;
+constexpr unsigned list_services = 7;
 
 // The answer to one question on a stream, in its bytes.
-std::string reflected(const std::string& address, int field, const std::string& value) {
+std::string reflected(const std::string& address, unsigned field, const std::string& value) {
     const auto channel = ::grpc::CreateChannel(address, ::grpc::InsecureChannelCredentials());
     ::grpc::GenericStub stub(channel);
     ::grpc::ClientContext context;
