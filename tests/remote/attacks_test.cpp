@@ -255,9 +255,9 @@ TEST_CASE(
     const Process server = small_server();
     const std::size_t at_first = peak_memory_of(server);
     RawClient client(server.address());
-    // The first keeps the others waiting; 60 of 4 MiB are far more than 64.
+    // The first keeps the others waiting, for far longer than they take to come; 60 of 4 MiB are far more than 64.
     std::vector<std::future<::grpc::Status>> calls;
-    calls.push_back(client.start(request_of("work", {packed({1, "", 3'000})})));
+    calls.push_back(client.start(request_of("work", {packed({1, "", 10'000})})));
     const Job large{2, std::string(4 << 20, 'x')};
     for (int i = 0; i < 60; ++i) calls.push_back(client.start(request_of("work", {packed(large)})));
     std::size_t refused = 0;
