@@ -158,32 +158,34 @@ TEST_CASE("the contexts of callers go with their items into several messages, no
     CHECK(sent == 100);
 }
 
+// A deployment that calls another.
+struct Forwarding {
+    Traced behind;
+    std::shared_ptr<RecordingTracer> between = std::make_shared<RecordingTracer>(3'000);
+    batching::Batcher<int, int> forward =
+        rpc::connect<int, int>(behind.address(), "doubling", {}, trace(between));
+    rpc::Deployment proxy = rpc::deploy({.listen = "127.0.0.1:0"}, "doubling", forward);
+    Handle client{proxy.address()};
+};
+
 TEST_CASE("what vendors say of a caller goes to the deployment, and on to the next") {
-    const Traced behind;
-    const auto between = std::make_shared<RecordingTracer>(3'000);
-    auto forward = rpc::connect<int, int>(behind.address(), "doubling", {}, trace(between));
-    const auto proxy = rpc::deploy({.listen = "127.0.0.1:0"}, "doubling", forward);
-    Handle client(proxy.address());
-    CHECK(client.ask_in(span_with(1, "vendor=a b,other=1"), 21).get() == 42);
-    CHECK(behind.only_span().parent.tracestate() == "vendor=a b,other=1");
+    Forwarding f;
+    CHECK(f.client.ask_in(span_with(1, "vendor=a b,other=1"), 21).get() == 42);
+    CHECK(f.behind.only_span().parent.tracestate() == "vendor=a b,other=1");
     // What no header may have is not sent, and fails no call.
     for (const std::string& odd : {std::string("a=\n"), std::string(513, 'a'), std::string()}) {
-        CHECK(client.ask_in(span_with(1, odd), 21).get() == 42);
-        const RecordedSpan last = behind.tracer->copy().back();
+        CHECK(f.client.ask_in(span_with(1, odd), 21).get() == 42);
+        const RecordedSpan last = f.behind.tracer->copy().back();
         CHECK(last.parent.valid());
         CHECK(last.parent.tracestate().empty());
     }
 }
 
 TEST_CASE("a deployment that calls another passes on who calls") {
-    const Traced behind;
-    const auto between = std::make_shared<RecordingTracer>(3'000);
-    auto forward = rpc::connect<int, int>(behind.address(), "doubling", {}, trace(between));
-    const auto proxy = rpc::deploy({.listen = "127.0.0.1:0"}, "doubling", forward);
-    Handle client(proxy.address());
-    CHECK(client.ask_in(span_of(1), 21).get() == 42);
-    CHECK(between->copy().at(0).parent == client.tracer->copy().at(0).context);
-    CHECK(behind.only_span().parent == between->copy().at(0).context);
+    Forwarding f;
+    CHECK(f.client.ask_in(span_of(1), 21).get() == 42);
+    CHECK(f.between->copy().at(0).parent == f.client.tracer->copy().at(0).context);
+    CHECK(f.behind.only_span().parent == f.between->copy().at(0).context);
 }
 
 TEST_CASE("a handle that starts no spans passes on its one caller") {
