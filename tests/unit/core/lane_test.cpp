@@ -9,7 +9,7 @@
 namespace lane_test {
 
 using namespace core_test;
-using batching::detail::Deadline;
+using batching::detail::Taken;
 
 // A queue, and the calls in it: their ids are 0 and on, and each is queued 1 ms after the one before.
 struct Fixture {
@@ -25,13 +25,17 @@ struct Fixture {
     TestCall& make() {
         TestCall& call = calls.emplace_back(static_cast<int>(calls.size()));
         call.queued_at = 1ms * call.id;
+        call.state(CallState::queued);
         return call;
     }
 
     Ids take(std::size_t limit) {
         CallList taken;
         Ids visited;
-        lane.take(limit, taken, [&](Call& call) { visited.push_back(id_of(call)); });
+        lane.take(limit, taken, [&](Call& call) {
+            visited.push_back(id_of(call));
+            call.state(CallState::running);
+        });
         CHECK(ids_of(taken) == visited);
         return visited;
     }
@@ -79,7 +83,10 @@ TEST_CASE("calls are taken to the end of a list", "[lane]") {
     CallList list;
     list.push_back(other);
     int visits = 0;
-    f.lane.take(2, list, [&](Call&) { ++visits; });
+    f.lane.take(2, list, [&](Call& call) {
+        ++visits;
+        call.state(CallState::running);
+    });
     CHECK(visits == 2);
     CHECK(ids_of(list) == Ids{100, 0, 1});
     CHECK(f.waiting() == Ids{2});
@@ -93,61 +100,61 @@ TEST_CASE("calls are taken for as long as somebody wants the next one", "[lane]"
     TestCall other(100);
     CallList list;
     list.push_back(other);
-    const auto before = [](int id) { return [=](Call& call) { return id_of(call) < id; }; };
-    f.lane.take_while(list, before(0));
+    const auto take_before = [&](int id) {
+        return f.lane.take_while((Time::max)(), list, [&](Call& call, Taken& taken) {
+            if (id_of(call) >= id) return false;
+            ++taken.plain;
+            call.state(CallState::running);
+            return true;
+        });
+    };
+    CHECK(take_before(0).calls == 0);
     CHECK(ids_of(list) == Ids{100});
-    f.lane.take_while(list, before(3));
+    CHECK(take_before(3).calls == 3);
     CHECK(ids_of(list) == Ids{100, 0, 1, 2});
     CHECK(f.waiting() == Ids{3, 4, 5});
     CHECK(f.lane.size() == 3);
+    CHECK(f.lane.only_plain_calls());
     CHECK(f.lane.flushed());
-    f.lane.take_while(list, before(5));
+    take_before(5);
     CHECK_FALSE(f.lane.flushed());
-    f.lane.take_while(list, before(100));
+    take_before(100);
     CHECK(f.waiting().empty());
     CHECK(f.lane.size() == 0);
-    f.lane.take_while(list, before(100));
+    take_before(100);
     CHECK(ids_of(list) == Ids{100, 0, 1, 2, 3, 4, 5});
 }
 
-TEST_CASE(
-    "what calls weigh is counted while they wait, and the earliest deadline of those that are "
-    "taken is told",
-    "[lane]") {
-    struct Asking final : batching::detail::ItemCall {
-        Deadline deadline_place{};
-    };
+struct Asking final : batching::detail::ItemCall {};
+
+TEST_CASE("what calls weigh is counted while they wait", "[lane]") {
     std::deque<Asking> calls(4);
     batching::detail::Lane lane;
-    for (std::size_t i = 0; i < calls.size(); ++i) {
-        Asking& call = calls[i];
+    const auto insert = [&](std::size_t weight) {
+        Asking& call = calls[weight - 1];
         call.plain = false;
-        call.weight = i + 1;
-        call.queued_at = 0ms;
-        call.deadline_place.at = 9ms - 1ms * i;
-        call.deadline = i == 3 ? nullptr : &call.deadline_place;
+        call.weight = weight;
+        call.queued_at = 1ms * weight;
         lane.insert(call);
-    }
-    CHECK(lane.size() == 4);
-    CHECK(lane.with_terms().calls == 4);
-    CHECK(lane.with_terms().weight == 1 + 2 + 3 + 4);
-    lane.erase(calls[2]);
-    CHECK(lane.with_terms().weight == 1 + 2 + 4);
-    CallList taken;
-    int left = 2;
-    const auto two = [&](Call& call) {
-        call.batch = nullptr;  // as who takes it may do: its weight stood there
-        return left-- > 0;
     };
-    CHECK(lane.take_while(taken, two) == 8ms);
+    for (std::size_t weight = 1; weight <= calls.size(); ++weight) insert(weight);
+    CHECK(lane.size() == 4);
+    CHECK_FALSE(lane.only_plain_calls());
+    CHECK(lane.weight() == 1 + 2 + 3 + 4);
+    lane.erase(calls[2]);
+    CHECK(lane.weight() == 1 + 2 + 4);
+    CallList taken;
+    const auto all = [](Call& call, Taken& so_far) {
+        so_far.weight += call.weight;
+        call.batch = nullptr;  // as who takes it may do: its weight stood there
+        return true;
+    };
+    CHECK(lane.take_while(2ms, taken, all).calls == 2);
     CHECK(lane.size() == 1);
-    CHECK(lane.with_terms().calls == 1);
-    calls[3].weight = 4;
-    CHECK(lane.with_terms().weight == 4);
-    left = 1;
-    CHECK(lane.take_while(taken, two) == (Time::max)());
+    CHECK(lane.weight() == 4);
+    CHECK(lane.take_while(4ms, taken, all).weight == 4);
     CHECK(lane.empty());
-    CHECK(lane.with_terms().weight == 0);
+    CHECK(lane.weight() == 0);
 }
 
 TEST_CASE("the oldest call is the one to be taken next", "[lane]") {

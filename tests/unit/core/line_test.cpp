@@ -10,6 +10,7 @@ namespace line_test {
 
 using namespace core_test;
 using batching::Priority;
+using batching::detail::Taken;
 
 struct Asking final : batching::detail::ItemCall {
     int id = 0;
@@ -31,7 +32,7 @@ struct Fixture {
         std::vector<Ids> rows;
         while (!line.empty()) {
             CallList taken;
-            line.take(line.next_row(aged), taken, [](Call&) { return true; });
+            line.take(line.next_row(aged), taken, [](Call&, Taken&) { return true; });
             rows.emplace_back();
             taken.for_each(
                 [&](Call& call) { rows.back().push_back(static_cast<Asking&>(call).id); });

@@ -1,6 +1,7 @@
 // The Recorder: the figures of stats(); and WaitTimes.
 #include <batcher/detail/core/recorder.hpp>
 #include <cstddef>
+#include <vector>
 
 #include "../catch.hpp"
 #include "driven_machine.hpp"
@@ -98,12 +99,16 @@ TEST_CASE("a wait is recorded for as many calls as had it", "[recorder]") {
     CHECK(recorder.stats().wait_time.quantile(1) == 3us);
 }
 
+// At 60 ns, of calls that were queued then.
+void record_waits(Recorder& recorder, Priority priority, const std::vector<Time>& queued_at) {
+    WaitTimes waits(recorder, 60ns, priority);
+    for (std::size_t i = 0; i < queued_at.size(); ++i) waits.next(queued_at[i], i);
+    waits.end(queued_at.size());
+}
+
 TEST_CASE("the waits of high and of low calls are recorded by themselves, too", "[recorder]") {
     Recorder recorder;
-    {
-        WaitTimes times(recorder, 60ns, Priority::high);
-        for (const Time queued_at : {10ns, 10ns, 20ns}) times.note(queued_at);
-    }
+    record_waits(recorder, Priority::high, {10ns, 10ns, 20ns});
     recorder.waited(5ns, 2, Priority::low);
     recorder.waited(7ns, 1, Priority::normal);
     const auto& stats = recorder.stats();
@@ -118,10 +123,7 @@ TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
     Recorder recorder;
     const auto& waits = recorder.stats().wait_time;
     SECTION("neighbours at the same time, and others") {
-        {
-            WaitTimes times(recorder, 60ns, Priority::normal);
-            for (const Time queued_at : {10ns, 10ns, 20ns, 50ns, 50ns, 10ns}) times.note(queued_at);
-        }
+        record_waits(recorder, Priority::normal, {10ns, 10ns, 20ns, 50ns, 50ns, 10ns});
         CHECK(waits.count() == 6);
         CHECK(waits.sum() == 50ns + 50ns + 40ns + 10ns + 10ns + 50ns);
         CHECK(waits.quantile(1.0 / 6) == 10ns);
@@ -130,25 +132,17 @@ TEST_CASE("each call of a batch has waited since it was queued", "[recorder]") {
         CHECK(waits.quantile(4.0 / 6) == 50ns);
     }
     SECTION("a single one") {
-        {
-            WaitTimes(recorder, 60ns, Priority::normal).note(40ns);
-        }
+        record_waits(recorder, Priority::normal, {40ns});
         CHECK(waits.count() == 1);
         CHECK(waits.sum() == 20ns);
     }
     SECTION("one that was queued at the epoch of its clock") {
-        {
-            WaitTimes times(recorder, 60ns, Priority::normal);
-            times.note(0ns);
-            times.note(20ns);
-        }
+        record_waits(recorder, Priority::normal, {0ns, 20ns});
         CHECK(waits.count() == 2);
         CHECK(waits.sum() == 60ns + 40ns);
     }
     SECTION("none") {
-        {
-            const WaitTimes times(recorder, 60ns, Priority::normal);
-        }
+        record_waits(recorder, Priority::normal, {});
         CHECK(waits.count() == 0);
     }
 }

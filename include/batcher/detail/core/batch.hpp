@@ -78,6 +78,13 @@ struct Batch {
     Batch* next_to_stop = nullptr;  // the same in a list of those whose stop is requested
 };
 
+// The call runs in this batch, and has this place in what the batch function is given.
+inline void run_in(Batch& batch, Call& call, std::size_t index) noexcept {
+    call.state(CallState::running);
+    call.batch = &batch;
+    call.index = static_cast<std::uint32_t>(index);
+}
+
 // The batch that is moving the item of a call at this moment, or null.
 inline Batch* loading(const Call& call) noexcept {
     if (call.state() != CallState::running) return nullptr;

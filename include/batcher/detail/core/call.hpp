@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 namespace batching::detail {
 
@@ -102,6 +103,9 @@ public:
     bool
         shares : 1;  // on its way back from a batch that is shared: others get a copy of its result
     std::uint32_t index;
+
+    // Of one that has terms: it is looked at by itself when a batch is formed.
+    bool is_apart() const noexcept { return (in_place | traced) != 0; }
 };
 
 // With an item of up to 8 bytes, all that is touched to queue a call and to take it lies in 64 bytes.
@@ -169,6 +173,12 @@ public:
         append(&from, &to);
     }
 
+    // Moves those before `end`, or all if that is null, to the end of another list: O(1).
+    void move_until(Call* end, CallList& to) noexcept {
+        Link* const last = (end == nullptr ? &end_ : static_cast<Link*>(end))->prev;
+        if (last != &end_) to.splice(front(), *to_call(last));
+    }
+
     // Moves all of `other` to the end of this one: O(1).
     void splice(CallList& other) noexcept {
         if (other.empty()) return;
@@ -176,14 +186,23 @@ public:
         other.reset();
     }
 
-    // Behind `place`, a call of this list, or at the front if that is null.
-    void insert_after(Call* place, Call& call) noexcept {
-        Link& before = place == nullptr ? end_ : static_cast<Link&>(*place);
-        Link& link = call;
-        link.prev = &before;
-        link.next = before.next;
-        before.next->prev = &link;
-        before.next = &link;
+    // Behind `place`, a call of this list.
+    static void insert_after(Call& place, Call& call) noexcept {
+        insert_behind(static_cast<Link&>(place), call);
+    }
+    // Behind the last one that `stays_before`, looked for from the end: O(1 + those behind it).
+    template <class StaysBefore>
+    void insert_sorted(Call& call, StaysBefore stays_before) noexcept {
+        Link* behind = end_.prev;
+        while (behind != &end_ && !stays_before(*to_call(behind))) behind = behind->prev;
+        insert_behind(*behind, call);
+    }
+
+    // A chain that leads by `next` from the newest to the oldest, the other way round: O(n).
+    static Link* reversed(Link* newest) noexcept {
+        Link* newer = nullptr;
+        while (newest != nullptr) newer = std::exchange(newest, std::exchange(newest->next, newer));
+        return newer;
     }
 
     // Appends a chain that leads by `next` from the newest to the oldest, oldest first, and returns how
@@ -210,6 +229,14 @@ private:
     Call* get(Link* link) const noexcept { return link == &end_ ? nullptr : to_call(link); }
 
     void reset() noexcept { end_.prev = end_.next = &end_; }
+
+    static void insert_behind(Link& before, Link& link) noexcept {
+        Link& after = *before.next;
+        link.prev = &before;
+        before.next = &link;
+        link.next = &after;
+        after.prev = &link;
+    }
 
     void append(Link* first, Link* last) noexcept {
         first->prev = end_.prev;

@@ -1,7 +1,7 @@
 // Lane: calls that wait and are served in the order of their arrival.
 #pragma once
 
-#include <algorithm>
+#include <batcher/detail/compiler.hpp>
 #include <batcher/detail/core/terms.hpp>
 #include <cstddef>
 
@@ -24,12 +24,21 @@ struct Amount {
     }
 };
 
+// Calls that have been taken out of a lane together.
+struct Taken {
+    std::size_t calls = 0;
+    std::size_t plain = 0;          // of those
+    std::size_t weight = 0;         // of the others
+    Time deadline = (Time::max)();  // the earliest
+};
+
 class Lane {
 public:
     bool empty() const noexcept { return calls_.empty(); }
-    // All calls, and those that have terms: only they have a weight.
     std::size_t size() const noexcept { return size_; }
-    const Amount& with_terms() const noexcept { return with_terms_; }
+    // Whether none of the calls has terms: only those that have some have a weight.
+    bool only_plain_calls() const noexcept { return plain_ == size_; }
+    std::size_t weight() const noexcept { return weight_; }
 
     // Behind those that came before: a chain of plain calls that leads by `next` from the newest to the oldest. Returns
     // how many those were. O(n).
@@ -37,25 +46,23 @@ public:
         if (newest == nullptr) return 0;
         const std::size_t count = calls_.append_reversed(newest);
         size_ += count;
+        plain_ += count;
         return count;
     }
 
     // One that has terms. Behind those that were queued before it: at the end, as a rule. O(1 + those queued after it).
     void insert(Call& call) noexcept {
-        Call* behind = empty() ? nullptr : &calls_.back();
-        while (behind != nullptr && behind->queued_at > call.queued_at)
-            behind = calls_.before(*behind);
-        calls_.insert_after(behind, call);
+        calls_.insert_sorted(call, [&](Call& other) { return other.queued_at <= call.queued_at; });
         ++size_;
-        with_terms_ += {1, call.weight};
+        weight_ += call.weight;
     }
 
     // `call` waits in the place of another, which leaves; both have terms. O(1).
     void replace(Call& old, Call& call) noexcept {
-        calls_.insert_after(&old, call);
+        CallList::insert_after(old, call);
         if (&old == last_flushed_) last_flushed_ = &call;
         CallList::unlink(old);
-        with_terms_.weight += call.weight - old.weight;
+        weight_ += call.weight - old.weight;
     }
 
     // It leaves; those behind it move up. O(1).
@@ -63,51 +70,43 @@ public:
         if (&call == last_flushed_) last_flushed_ = calls_.before(call);
         CallList::unlink(call);
         --size_;
-        if (!call.plain) with_terms_ -= {1, call.weight};
+        call.plain ? --plain_ : weight_ -= call.weight;
     }
 
-    // Moves the next `count` calls to the end of `to`, and calls `visit` with each. Preconditions: there are so
-    // many, all are plain, and `count` is not 0. O(n).
+    // Moves the next `count` calls to the end of `to`, and calls `visit` with each, which has it leave its state. O(n).
+    // Preconditions: there are so many, all are plain, and `count` is not 0.
     template <class Visit>
     void take(std::size_t count, CallList& to, Visit visit) {
-        Call* const last_flushed = last_flushed_;
         Call& first = calls_.front();
         Call* call = &first;
         size_ -= count;
+        plain_ -= count;
         for (;;) {
             visit(*call);
-            if (call == last_flushed) last_flushed_ = nullptr;
             if (--count == 0) break;
             call = &CallList::next(*call);
         }
         to.splice(first, *call);
+        note_flushed_left();
     }
 
-    // Moves the next calls to the end of `to`, for as long as `takes` returns true for the next one. Returns the earliest
-    // of their deadlines. O(n).
+    // Moves the next calls, of those that were queued at `until` or before, to the end of `to`, for as long as `takes`
+    // returns true for the next one. That is given what has been taken so far, adds to it what it says of this one, and has
+    // the call leave its state. O(n).
     template <class Takes>
-    Time take_while(CallList& to, Takes takes) {
-        Call* const last_flushed = last_flushed_;
-        Call* const first = calls_.first();
-        Call* last = nullptr;
-        std::size_t taken = 0;
-        Amount with_terms;
-        Time earliest = (Time::max)();
-        for (Call* call = first; call != nullptr; call = calls_.after(*call)) {
-            const bool is_plain = call->plain;
-            const std::size_t weight = is_plain ? 0 : call->weight;  // until it is taken
-            if (!takes(*call)) break;
-            if (call == last_flushed) last_flushed_ = nullptr;
-            last = call;
-            ++taken;
-            if (is_plain) continue;
-            with_terms += {1, weight};
-            earliest = (std::min)(earliest, deadline_of(terms_of(*call)));
+    BATCHER_INLINE Taken take_while(Time until, CallList& to, Takes takes) {
+        Taken taken;
+        Call* call = calls_.first();
+        for (; call != nullptr; call = calls_.after(*call)) {
+            if (call->queued_at > until || !takes(*call, taken)) break;
+            ++taken.calls;
         }
-        size_ -= taken;
-        with_terms_ -= with_terms;
-        if (last != nullptr) to.splice(*first, *last);
-        return earliest;
+        calls_.move_until(call, to);
+        size_ -= taken.calls;
+        plain_ -= taken.plain;
+        weight_ -= taken.weight;
+        note_flushed_left();
+        return taken;
     }
 
     // Calls `visit` with each call; it may erase that call.
@@ -128,9 +127,15 @@ public:
     Call& back() const noexcept { return calls_.back(); }
 
 private:
+    void note_flushed_left() noexcept {
+        if (last_flushed_ != nullptr && last_flushed_->state() != CallState::queued)
+            last_flushed_ = nullptr;
+    }
+
     CallList calls_;
     std::size_t size_ = 0;
-    Amount with_terms_;
+    std::size_t plain_ = 0;         // of those
+    std::size_t weight_ = 0;        // of the others
     Call* last_flushed_ = nullptr;  // it and those before it may leave in a batch that is not full
 };
 

@@ -28,13 +28,12 @@ public:
     }
     // Of the calls that have terms.
     std::size_t weight() const noexcept {
-        return lanes_[0].with_terms().weight + lanes_[1].with_terms().weight +
-               lanes_[2].with_terms().weight;
+        return lanes_[0].weight() + lanes_[1].weight() + lanes_[2].weight();
     }
     // It is of a key.
     bool in_table() const noexcept { return has_table(); }
     bool only_plain_calls() const noexcept {
-        return lanes_[1].with_terms().calls == 0 && lanes_[2].empty() && lanes_[0].empty();
+        return lanes_[1].only_plain_calls() && lanes_[2].empty() && lanes_[0].empty();
     }
 
     // False: no call has a deadline.
@@ -112,11 +111,12 @@ public:
         }
         return row;
     }
-    // Moves calls of a row to the end of `to`, for as long as `takes` returns true for the next one.
+    // Moves calls of a row to the end of `to`, as Lane::take_while() does.
     template <class Takes>
-    void take(const Row& row, CallList& to, Takes takes) {
-        left(row.lane->take_while(
-            to, [&](Call& call) { return call.queued_at <= row.until && takes(call); }));
+    BATCHER_INLINE Taken take(const Row& row, CallList& to, Takes takes) {
+        const Taken taken = row.lane->take_while(row.until, to, takes);
+        left(taken.deadline);
+        return taken;
     }
 
     // ---- looking ----------------------------------------------------------------------------------------

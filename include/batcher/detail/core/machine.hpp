@@ -225,6 +225,7 @@ private:
     void plan(Filling& filling, Time timeout) noexcept;
     void shrink(Filling& filling, Time left) const noexcept;
     void note_cut(const Batch& batch, const Line& line, bool by_deadline) noexcept;
+    template <bool weighs>
     void take_simple(Batch& batch, Line& line, const Line::Row& row,
                      const Filling& filling) noexcept;
     bool take_careful(Batch& batch, Line& line, const Line::Row& row, Filling& filling) noexcept;

@@ -26,19 +26,18 @@ inline std::size_t Machine::most_in_batch() const noexcept {
 }
 
 BATCHER_NOINLINE inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
-    WaitTimes waited(recorder_, now, Priority::normal);
+    WaitTimes waits(recorder_, now, Priority::normal);
     std::uint32_t size = 0;
     bool mixed = false;
     const Call& first = line.lane(Priority::normal).front();
     const CompletionExecutor* const executor = first.resumes_on;
     batch.oldest = first.queued_at;
     line.take(limit(most_in_batch(), first, now), batch.calls, [&](Call& call) {
-        waited.note(call.queued_at);
+        waits.next(call.queued_at, size);
         mixed |= call.resumes_on != executor;
-        call.state(CallState::running);
-        call.batch = &batch;
-        call.index = size++;
+        run_in(batch, call, size++);
     });
+    waits.end(size);
     batch.items = batch.size = batch.weight = size;
     batch.mixed = mixed;
 }
@@ -57,9 +56,13 @@ struct Machine::Filling {
     Time needed{};            // and what even that takes
     std::exception_ptr late;  // of calls that are let go
 
-    // Whether a call of this size may join so many items of this weight. One alone always may.
-    bool takes(std::size_t call, std::size_t items, std::size_t weight) const noexcept {
-        return items == 0 || (items != calls && call <= allowed - (std::min)(allowed, weight));
+    // How large the next call may be, which is so large. The first always may join.
+    std::size_t room(const Batch& batch, std::size_t next) const noexcept {
+        const std::size_t left = allowed - (std::min)(allowed, batch.weight);
+        return batch.items == 0 ? (std::max)(left, next) : left;
+    }
+    bool takes(const Batch& batch, std::size_t next) const noexcept {
+        return batch.items != calls && next <= room(batch, next);
     }
 };
 
@@ -73,7 +76,8 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     batch.ends_terms = batch.line != nullptr;
     if (batch.line != nullptr) line.refer();  // it goes with its last call
     while (row.lane != nullptr) {
-        take_simple(batch, line, row, filling);
+        rules_.weighs ? take_simple<true>(batch, line, row, filling)
+                      : take_simple<false>(batch, line, row, filling);
         if (!take_careful(batch, line, row, filling)) break;
         row = line.next_row(aged);
     }
@@ -98,43 +102,51 @@ inline Machine::Filling Machine::begin_filling(const Line& line, Call& first, Ti
     return filling;
 }
 
-// Of a row, the next calls that have time, share no place, and are not traced.
-BATCHER_INLINE void Machine::take_simple(Batch& batch, Line& line, const Line::Row& row,
-                                         const Filling& filling) noexcept {
-    WaitTimes waited(recorder_, filling.now, row.priority);
-    const bool weighs = rules_.weighs;
-    std::size_t items = batch.items;
-    std::size_t weight = batch.weight;
-    Time oldest = batch.oldest;
-    Time deadline = batch.deadline;
+// Of a row, the next calls that have time, share no place, and are not traced. Without weights each counts one.
+template <bool weighs>
+BATCHER_NOINLINE void Machine::take_simple(Batch& batch, Line& line, const Line::Row& row,
+                                           const Filling& filling) noexcept {
+    WaitTimes waits(recorder_, filling.now, row.priority);
+    const Call& first = row.lane->front();
+    const Time oldest = first.queued_at;
+    const std::size_t items = batch.items;
+    std::size_t room = filling.room(batch, weighs ? first.weight : 1);
+    const std::size_t calls = (std::min)(filling.calls - items, weighs ? Rules::no_limit : room);
     bool mixed = batch.mixed;
-    queue_.take(line, row, batch.calls, [&](Call& call) BATCHER_INLINE_LAMBDA {
+    bool ends_terms = batch.ends_terms;
+    const auto takes = [&](Call& call, Taken& taken) BATCHER_INLINE_LAMBDA {
+        if (taken.calls == calls) return false;
         const std::size_t size = weighs ? call.weight : 1;
-        if (!filling.takes(size, items, weight)) return false;
-        if (!call.plain) {
-            if (call.in_place || call.traced) return false;
+        if (weighs && size > room) return false;
+        if (call.plain) {
+            ++taken.plain;
+        } else {
+            if (call.is_apart()) return false;
             if (Deadline* const its = terms_of(call).deadline) {
                 if (its->at < filling.unhurried || size > filling.usual) return false;
-                deadline = (std::min)(deadline, its->at);
-                batch.ends_terms = true;
+                taken.deadline = (std::min)(taken.deadline, its->at);
+                ends_terms = true;
             }
         }
-        waited.note(call.queued_at);
-        oldest = (std::min)(oldest, call.queued_at);
+        if (weighs) {
+            room -= size;
+            taken.weight += size;
+        }
+        waits.next(call.queued_at, taken.calls);
         mixed |= call.resumes_on != filling.executor;
-        call.state(CallState::running);
-        call.batch = &batch;
-        call.index = static_cast<std::uint32_t>(items);
-        ++items;
-        weight += size;
+        run_in(batch, call, items + taken.calls);
         return true;
-    });
-    batch.size += items - batch.items;
-    batch.items = items;
-    batch.weight = weight;
-    batch.oldest = oldest;
-    batch.deadline = deadline;
+    };
+    const Taken taken = queue_.take(line, row, batch.calls, takes);
+    waits.end(taken.calls);
+    if (taken.calls == 0) return;
+    batch.items += taken.calls;
+    batch.size += taken.calls;
+    batch.weight += weighs ? taken.weight : taken.calls;
+    batch.oldest = (std::min)(batch.oldest, oldest);
+    batch.deadline = (std::min)(batch.deadline, taken.deadline);
     batch.mixed = mixed;
+    batch.ends_terms = ends_terms;
 }
 
 // The rest of the row. False: there is no room for all.
@@ -144,12 +156,12 @@ BATCHER_INLINE void Machine::take_simple(Batch& batch, Line& line, const Line::R
 // starts just before its deadline, and ends after it.)
 BATCHER_NOINLINE inline bool Machine::take_careful(Batch& batch, Line& line, const Line::Row& row,
                                                    Filling& filling) noexcept {
-    WaitTimes waited(recorder_, filling.now, row.priority);
+    WaitTimes waits(recorder_, filling.now, row.priority);
     bool full = false;
     Call* hopeless = nullptr;
-    queue_.take(line, row, batch.calls, [&](Call& call) BATCHER_INLINE_LAMBDA {
+    const auto takes = [&](Call& call, Taken& taken) BATCHER_INLINE_LAMBDA {
         const std::size_t size = sizes_.of(call);
-        full = !filling.takes(size, batch.items, batch.weight);
+        full = !filling.takes(batch, size);
         if (full) return false;
         Place* const place = place_of(call);
         const Time deadline = worth_until(call, place);
@@ -158,24 +170,27 @@ BATCHER_NOINLINE inline bool Machine::take_careful(Batch& batch, Line& line, con
             // If nothing runs that would show whether it still takes as long, the last one is tried.
             const bool last = batch.items == 0 && line.size() == 1 && slots_.in_use() == 1;
             const Time left = deadline - filling.now;
-            const Time takes =
+            const Time run_time =
                 size <= filling.worth ? filling.needed : estimate_.run_time_with_margin(size);
-            if (left < takes && !last) {
-                if (!filling.late) filling.late = will_be_late(left, takes);
+            if (left < run_time && !last) {
+                if (!filling.late) filling.late = will_be_late(left, run_time);
                 hopeless = &call;
                 return false;
             }
             if (deadline < filling.unhurried) shrink(filling, left);
-            full = !filling.takes(size, batch.items, batch.weight);
+            full = !filling.takes(batch, size);
             if (full) return false;
         }
-        waited.note(call.queued_at);
+        call.plain ? ++taken.plain : taken.weight += call.weight;
+        taken.deadline = (std::min)(taken.deadline, deadline_of(call));
+        waits.next(call.queued_at, taken.calls);
         batch.oldest = (std::min)(batch.oldest, call.queued_at);
         batch.mixed |= call.resumes_on != filling.executor;
         batch.weight += size;
         take_place(batch, call, place);
         return true;
-    });
+    };
+    waits.end(queue_.take(line, row, batch.calls, takes).calls);
     if (hopeless != nullptr) fail_place(*hopeless, filling.late, [&] { recorder_.expired(); });
     return !full;
 }
@@ -183,9 +198,7 @@ BATCHER_NOINLINE inline bool Machine::take_careful(Batch& batch, Line& line, con
 // The next place in a batch, with those that share it.
 inline void Machine::take_place(Batch& batch, Call& call, Place* place) noexcept {
     const auto add = [&](Call& one) {
-        one.state(CallState::running);
-        one.batch = &batch;
-        one.index = static_cast<std::uint32_t>(batch.items);
+        run_in(batch, one, batch.items);
         ++batch.size;
         batch.deadline = (std::min)(batch.deadline, deadline_of(one));
     };

@@ -7,6 +7,7 @@
 #include <batcher/detail/core/sentences.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace batching::detail {
 
@@ -14,13 +15,17 @@ namespace batching::detail {
 
 BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept {
     if (has_target()) note_arrivals(newest);
-    CallList calls;
-    recorder_.accepted(calls.append_reversed(newest));
-    calls.for_each([&](Call& call) {
-        if (!call.plain) return wait(terms_of(call));
-        call.Link::next = nullptr;
-        queue_.main().push(&call);
-    });
+    std::size_t count = 0;
+    for (Link* link = CallList::reversed(newest); link != nullptr; ++count) {
+        Call& call = *static_cast<Call*>(std::exchange(link, link->next));
+        if (call.plain) {
+            call.Link::next = nullptr;
+            queue_.main().push(&call);
+        } else {
+            wait(terms_of(call));
+        }
+    }
+    recorder_.accepted(count);
 }
 
 inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
@@ -72,9 +77,7 @@ inline bool Machine::share(ItemCall& call, Place& place) noexcept {
     }
     if (may_be_joined(place)) {
         Batch* const batch = place.batch;
-        call.state(CallState::running);
-        call.batch = batch;
-        call.index = place.index;
+        run_in(*batch, call, place.index);
         batch->sharers.push_back(call);
         ++batch->size;
         batch->mixed = true;

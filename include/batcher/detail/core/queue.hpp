@@ -48,16 +48,14 @@ public:
         line->replace(call, by);
         in_lines_of(by).weight += by.weight - call.weight;
     }
-    // Moves calls of a row of a line to the end of `to`, for as long as `takes` returns true for the next one.
+    // Moves calls of a row of a line to the end of `to`, as Lane::take_while() does.
     template <class Takes>
-    void take(Line& line, const Line::Row& row, CallList& to, Takes takes) {
-        const Amount before = row.lane->with_terms();
-        line.take(row, to, takes);
+    BATCHER_INLINE Taken take(Line& line, const Line::Row& row, CallList& to, Takes takes) {
+        const Taken taken = line.take(row, to, takes);
         if (line.in_table()) {
-            Amount& waiting = in_lines_[static_cast<std::size_t>(row.priority)];
-            waiting -= before;
-            waiting += row.lane->with_terms();
+            in_lines_[static_cast<std::size_t>(row.priority)] -= {taken.calls, taken.weight};
         }
+        return taken;
     }
 
     // Calls `visit` with each call, and with those that share its place before; it may erase that call.
@@ -81,7 +79,7 @@ public:
         for (const Priority lower : {Priority::low, Priority::normal}) {
             if (lower >= priority) break;
             const Lane& lane = main_.lane(lower);
-            below += {lane.size(), lane.with_terms().weight};
+            below += {lane.size(), lane.weight()};
             below += in_lines_[static_cast<std::size_t>(lower)];
         }
         return below;

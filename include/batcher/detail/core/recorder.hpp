@@ -78,33 +78,33 @@ private:
 };
 
 // How long calls of a batch have waited, all of one class. Neighbours were often queued at the same time.
+//
+//     for (each call) waits.next(call.queued_at, so_many_before_it);
+//     waits.end(so_many);
 class WaitTimes {
 public:
     WaitTimes(Recorder& recorder, Time now, Priority priority) noexcept
         : recorder_(recorder), now_(now), priority_(priority) {}
     WaitTimes(const WaitTimes&) = delete;
     WaitTimes& operator=(const WaitTimes&) = delete;
-    ~WaitTimes() { record(); }
 
-    void note(Time queued_at) noexcept {
-        if (queued_at != queued_at_) [[unlikely]] {
-            record();
-            queued_at_ = queued_at;
-        }
-        ++calls_;
+    void next(Time queued_at, std::size_t before) noexcept {
+        if (queued_at == queued_at_) [[likely]]
+            return;
+        end(before);
+        queued_at_ = queued_at;
+    }
+    BATCHER_INLINE void end(std::size_t calls) noexcept {
+        if (calls != recorded_) recorder_.waited(now_ - queued_at_, calls - recorded_, priority_);
+        recorded_ = calls;
     }
 
 private:
-    BATCHER_INLINE void record() noexcept {
-        if (calls_ != 0) recorder_.waited(now_ - queued_at_, calls_, priority_);
-        calls_ = 0;
-    }
-
     Recorder& recorder_;
     const Time now_;
     const Priority priority_;
-    Time queued_at_{};
-    std::size_t calls_ = 0;
+    Time queued_at_{};  // of the calls that are not recorded yet
+    std::size_t recorded_ = 0;
 };
 
 }  // namespace batching::detail

@@ -138,7 +138,12 @@ private:
     static void require_at_most(const std::atomic<std::size_t>& most, const char* field,
                                 std::size_t weight) {
         const std::size_t limit = most.load(std::memory_order_relaxed);
-        if (weight > limit) std::rethrow_exception(item_too_heavy(weight, field, limit));
+        if (weight > limit) [[unlikely]]
+            throw_too_heavy(weight, field, limit);
+    }
+    [[noreturn]] BATCHER_NOINLINE static void throw_too_heavy(std::size_t weight, const char* field,
+                                                              std::size_t limit) {
+        std::rethrow_exception(item_too_heavy(weight, field, limit));
     }
 
     Weigh<F> rule_;

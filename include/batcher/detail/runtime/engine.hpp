@@ -109,8 +109,8 @@ public:
     bool has_rules() const noexcept { return has_rules_; }
     // Gives a call terms: what it asks for. `deadline` is where that may stand.
     void give_terms(ItemCall& call, const CallOptions& options, Deadline* deadline) noexcept;
-    // Where there are rules: adds what they say of its item. Null, or what a rule threw: then it is to be refused.
-    std::exception_ptr appraise(ItemCall& call) noexcept;
+    // Adds what the rules say of its item. Throws what they throw; then it is to be refused. Precondition: there are rules.
+    void appraise(ItemCall& call) { appraiser_->appraise(call, weight_limits_); }
     const Tracing& tracing() const noexcept { return tracing_; }
 
     // Hands a call that was not accepted back.

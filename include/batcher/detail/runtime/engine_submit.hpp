@@ -80,21 +80,12 @@ inline void Engine::give_terms(ItemCall& call, const CallOptions& options,
         with_terms_.store(true, std::memory_order_relaxed);
     call.priority = call.lane = options.priority;
     call.weight = 0;
-    call.in_place = call.traced = false;
+    call.in_place = call.traced = call.shares = false;
     call.group = nullptr;
     call.deadline = options.timeout == no_timeout ? nullptr : deadline;
     if (call.deadline == nullptr) return;
     deadline->at = Rules::after(call.queued_at, std::max<Time>(options.timeout, Time(0)));
     deadline->call = &call;
-}
-
-inline std::exception_ptr Engine::appraise(ItemCall& call) noexcept {
-    try {
-        appraiser_->appraise(call, weight_limits_);
-        return nullptr;
-    } catch (...) {
-        return std::current_exception();
-    }
 }
 
 }  // namespace batching::detail

@@ -106,7 +106,11 @@ public:
             Part& part = prepare((*this)[i], executor, now);
             engine.give_terms(part, options_of(i), &deadlines_[i]);
             std::exception_ptr error;
-            if (engine.has_rules()) error = engine.appraise(part);
+            try {
+                if (engine.has_rules()) engine.appraise(part);
+            } catch (...) {
+                error = std::current_exception();
+            }
             if (error) {
                 with_patience([&] { refused.emplace_back(&part, error); });
             } else {

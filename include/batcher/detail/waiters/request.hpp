@@ -117,7 +117,11 @@ private:
         engine_->has_rules() ? appraise_and_push() : hand_in();
     }
     BATCHER_NOINLINE void appraise_and_push() {
-        if (const auto error = engine_->appraise(*this)) return engine_->reject(*this, error);
+        try {
+            engine_->appraise(*this);
+        } catch (...) {
+            return engine_->reject(*this, std::current_exception());
+        }
         const Tracing& tracing = engine_->tracing();
         if (tracing) tracing.attach(*this, tracing.current());
         hand_in();
