@@ -16,7 +16,7 @@ struct Fixture {
     TestCall& push() {
         TestCall& call = make();
         call.next = nullptr;
-        CHECK(lane.push(&call) == 1);
+        CHECK(lane.push(&call, false).calls == 1);
         return call;
     }
     void push(int n) {
@@ -71,8 +71,8 @@ TEST_CASE("a chain is queued oldest first, behind those that came before", "[lan
         call.next = newest;
         newest = &call;
     }
-    CHECK(f.lane.push(newest) == 3);
-    CHECK(f.lane.push(nullptr) == 0);
+    CHECK(f.lane.push(newest, false).calls == 3);
+    CHECK(f.lane.push(nullptr, false).calls == 0);
     CHECK(f.waiting() == Ids{0, 1, 2, 3});
 }
 
@@ -155,6 +155,24 @@ TEST_CASE("what calls weigh is counted while they wait", "[lane]") {
     CHECK(lane.take_while(4ms, taken, all).weight == 4);
     CHECK(lane.empty());
     CHECK(lane.weight() == 0);
+}
+
+TEST_CASE("plain calls may have weights", "[lane]") {
+    Fixture f;
+    TestCall& first = f.make();
+    TestCall& second = f.make();
+    first.weight = 3;
+    first.next = nullptr;
+    second.weight = 4;
+    second.next = &first;
+    const batching::detail::Amount came = f.lane.push(&second, true);
+    CHECK(came.calls == 2);
+    CHECK(came.weight == 7);
+    CHECK(f.lane.only_plain_calls());
+    CHECK(f.lane.weight() == 7);
+    f.lane.erase(first);
+    CHECK(f.lane.weight() == 4);
+    CHECK(f.lane.push(nullptr, true).calls == 0);
 }
 
 TEST_CASE("the oldest call is the one to be taken next", "[lane]") {

@@ -21,7 +21,7 @@ struct Waiting {
             TestCall& call = calls.emplace_back(i);
             call.queued_at = queued_at;
             call.next = nullptr;
-            line.push(&call);
+            line.push(&call, false);
         }
     }
     std::deque<TestCall> calls;

@@ -61,8 +61,8 @@ public:
     CompletionExecutor* resumes_on = nullptr;  // its caller; null: the Batcher's own
     Time queued_at;
 
-    // From running on its batch, and its place in what the batch function is given (index). Before that, of one that has
-    // terms, the weight of its item.
+    // From running on its batch, and its place in what the batch function is given (index). Before that the weight of its
+    // item: 0 where items have none, but a plain call has not set it then.
     union {
         Batch* batch;
         std::size_t weight;

@@ -27,8 +27,8 @@ struct Amount {
 // Calls that have been taken out of a lane together.
 struct Taken {
     std::size_t calls = 0;
-    std::size_t plain = 0;          // of those
-    std::size_t weight = 0;         // of the others
+    std::size_t plain = 0;  // of those
+    std::size_t weight = 0;
     Time deadline = (Time::max)();  // the earliest
 };
 
@@ -36,18 +36,22 @@ class Lane {
 public:
     bool empty() const noexcept { return calls_.empty(); }
     std::size_t size() const noexcept { return size_; }
-    // Whether none of the calls has terms: only those that have some have a weight.
+    // Whether none of the calls has terms.
     bool only_plain_calls() const noexcept { return plain_ == size_; }
     std::size_t weight() const noexcept { return weight_; }
 
-    // Behind those that came before: a chain of plain calls that leads by `next` from the newest to the oldest. Returns
-    // how many those were. O(n).
-    std::size_t push(Link* newest) noexcept {
-        if (newest == nullptr) return 0;
-        const std::size_t count = calls_.append_reversed(newest);
-        size_ += count;
-        plain_ += count;
-        return count;
+    // Behind those that came before: a chain of plain calls that leads by `next` from the newest to the oldest, or null.
+    // Returns what came. O(n).
+    Amount push(Link* newest, bool weighs) noexcept {
+        if (newest == nullptr) return {};
+        Amount came;
+        for (const Link* link = weighs ? newest : nullptr; link != nullptr; link = link->next)
+            came.weight += static_cast<const Call*>(link)->weight;
+        came.calls = calls_.append_reversed(newest);
+        size_ += came.calls;
+        plain_ += came.calls;
+        weight_ += came.weight;
+        return came;
     }
 
     // One that has terms. Behind those that were queued before it: at the end, as a rule. O(1 + those queued after it).
@@ -65,12 +69,13 @@ public:
         weight_ += call.weight - old.weight;
     }
 
-    // It leaves; those behind it move up. O(1).
+    // It leaves; those behind it move up. Precondition: its weight is set. O(1).
     void erase(Call& call) noexcept {
         if (&call == last_flushed_) last_flushed_ = calls_.before(call);
         CallList::unlink(call);
         --size_;
-        call.plain ? --plain_ : weight_ -= call.weight;
+        plain_ -= call.plain ? 1 : 0;
+        weight_ -= call.weight;
     }
 
     // Moves the next `count` calls to the end of `to`, and calls `visit` with each, which has it leave its state. O(n).
@@ -134,8 +139,8 @@ private:
 
     CallList calls_;
     std::size_t size_ = 0;
-    std::size_t plain_ = 0;         // of those
-    std::size_t weight_ = 0;        // of the others
+    std::size_t plain_ = 0;  // of those
+    std::size_t weight_ = 0;
     Call* last_flushed_ = nullptr;  // it and those before it may leave in a batch that is not full
 };
 

@@ -26,7 +26,6 @@ public:
     bool empty() const noexcept {
         return lanes_[1].empty() && lanes_[2].empty() && lanes_[0].empty();
     }
-    // Of the calls that have terms.
     std::size_t weight() const noexcept {
         return lanes_[0].weight() + lanes_[1].weight() + lanes_[2].weight();
     }
@@ -45,8 +44,8 @@ public:
 
     // ---- coming in --------------------------------------------------------------------------------------
 
-    // A chain of plain calls that leads by `next` from the newest to the oldest. Returns how many those were.
-    std::size_t push(Link* newest) noexcept { return normal().push(newest); }
+    // A chain of plain calls that leads by `next` from the newest to the oldest, or null. Returns what came.
+    Amount push(Link* newest, bool weighs) noexcept { return normal().push(newest, weighs); }
     // One that has terms.
     void push(ItemCall& call) noexcept {
         lane_of(call).insert(call);

@@ -53,7 +53,7 @@ public:
     // Plain calls wait: a chain that leads by `next` from the newest to the oldest, or null.
     void arrived(Link* newest) noexcept {
         if (has_target()) note_arrivals(newest);
-        recorder_.accepted(queue_.main().push(newest));
+        recorder_.accepted(wait(newest));
     }
     // The same for calls of which some have terms.
     void arrived_with_terms(Link* newest) noexcept;
@@ -116,12 +116,7 @@ public:
     }
 
     // `call`, which has no item, is handed back when nothing waits or runs.
-    void drain(Call& call) noexcept {
-        close();
-        call.state(CallState::completed);
-        call.batch = nullptr;
-        drains_.push_back(call);
-    }
+    void drain(Call& call) noexcept;
     bool drain_cancelled(Call& call, const std::exception_ptr& error) noexcept;
 
     // ---- batches ----------------------------------------------------------------------------------------
@@ -233,6 +228,7 @@ private:
 
     // ---- calls with terms -------------------------------------------------------------------------------
 
+    std::size_t wait(Link* newest) noexcept;
     void wait(ItemCall& call) noexcept;
     void wait_with_others(ItemCall& call) noexcept;
     static bool may_be_joined(const Place& place) noexcept;
@@ -243,6 +239,7 @@ private:
     void put_in_class(Place& place) noexcept;
     void leave_queue(ItemCall& call) noexcept;
     void end_terms(ItemCall& call) noexcept;
+    void end_deadline(ItemCall& call) noexcept;
     void put_off(ItemCall& call) noexcept;
     static void release_shared(ItemCall& call) noexcept;
     void end_terms(Batch& batch) noexcept;

@@ -29,7 +29,7 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
         return error;
     };
     if (count == 1 && joins(first)) return nullptr;
-    const Amount below = queue_.below(first.priority);
+    const Amount below = queue_.below(class_of(first));
     const auto fits = [](std::size_t waiting, std::size_t leaves, std::size_t comes,
                          std::size_t most) {
         return comes <= most && waiting - leaves <= most - comes;
@@ -40,7 +40,8 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
     if (!fits(queue_.weight(), below.weight, weight, rules_.max_queue_weight)) {
         return refuse(queue_too_heavy(weight, queue_.weight(), rules_.max_queue_weight, room_in()));
     }
-    if (const Time deadline = deadline_of(first); deadline != Rules::never && deadline > now) {
+    if (const Time deadline = deadline_of(static_cast<const Call&>(first));
+        deadline != Rules::never && deadline > now) {
         const std::size_t ahead = queue_.size() - below.calls;
         const Time timeout = deadline - now;
         if (ahead >= slots_.free()) {

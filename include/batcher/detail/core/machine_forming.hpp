@@ -13,7 +13,7 @@ namespace batching::detail {
 inline void Machine::form(Batch& batch, Line& line, DispatchReason why, Time now) noexcept {
     batch.reason = why;
     batch.started = batch.oldest = now;
-    if (line.only_plain_calls()) {
+    if (line.only_plain_calls() && !rules_.weighs) {
         fill(batch, line, now);
     } else {
         fill_by_terms(batch, line, now);
@@ -181,7 +181,8 @@ BATCHER_NOINLINE inline bool Machine::take_careful(Batch& batch, Line& line, con
             full = !filling.takes(batch, size);
             if (full) return false;
         }
-        call.plain ? ++taken.plain : taken.weight += call.weight;
+        taken.plain += call.plain ? 1 : 0;
+        if (rules_.weighs) taken.weight += call.weight;
         taken.deadline = (std::min)(taken.deadline, deadline_of(call));
         waits.next(call.queued_at, taken.calls);
         batch.oldest = (std::min)(batch.oldest, call.queued_at);

@@ -138,6 +138,13 @@ BATCHER_NOINLINE inline void Machine::note_arrivals(const Link* newest) noexcept
     }
 }
 
+inline void Machine::drain(Call& call) noexcept {
+    close();
+    call.state(CallState::completed);
+    call.batch = nullptr;
+    drains_.push_back(call);
+}
+
 inline bool Machine::drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
     if (call.state() != CallState::completed || call.batch != nullptr) return false;
     CallList::unlink(call);
@@ -149,6 +156,7 @@ inline bool Machine::take_out(Call& call) noexcept {
     switch (call.state()) {
         case CallState::queued:
             if (call.plain) {
+                if (!rules_.weighs) call.weight = 0;
                 queue_.erase(call, nullptr);
             } else {
                 leave_queue(terms_of(call));

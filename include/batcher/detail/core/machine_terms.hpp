@@ -18,14 +18,16 @@ BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept 
     std::size_t count = 0;
     for (Link* link = CallList::reversed(newest); link != nullptr; ++count) {
         Call& call = *static_cast<Call*>(std::exchange(link, link->next));
-        if (call.plain) {
-            call.Link::next = nullptr;
-            queue_.main().push(&call);
-        } else {
-            wait(terms_of(call));
-        }
+        wait(terms_of(call));
     }
     recorder_.accepted(count);
+}
+
+// A chain of plain calls. Returns how many those are.
+inline std::size_t Machine::wait(Link* newest) noexcept {
+    const Amount came = queue_.main().push(newest, rules_.weighs);
+    sizes_.came(came.weight);
+    return came.calls;
 }
 
 inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
@@ -35,12 +37,17 @@ inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
 }
 
 inline void Machine::wait(ItemCall& call) noexcept {
+    if (call.plain) {
+        call.Link::next = nullptr;
+        wait(static_cast<Link*>(&call));
+        return;
+    }
     if (call.deadline != nullptr) {
         deadlines_.push(*call.deadline);
         had_deadlines_ = true;
     }
     if (call.group != nullptr) return wait_with_others(call);
-    sizes_.came(call);
+    sizes_.came(call.weight);
     queue_.push(call, nullptr);
 }
 
@@ -48,7 +55,7 @@ inline void Machine::wait(ItemCall& call) noexcept {
 inline void Machine::wait_with_others(ItemCall& call) noexcept {
     Place* const place = place_of(call);
     if (place != nullptr && share(call, *place)) return;
-    sizes_.came(call);
+    sizes_.came(call.weight);
     Line* const line = line_of(call, place);
     queue_.push(call, line);
     if (line != nullptr && queue_.lines().changes_by(*line, call)) changed(line);
@@ -62,7 +69,7 @@ inline bool Machine::may_be_joined(const Place& place) noexcept {
 
 // It needs no room of its own.
 inline bool Machine::joins(const ItemCall& call) noexcept {
-    const Place* const place = place_of(call);
+    const Place* const place = call.plain ? nullptr : place_of(call);
     return place != nullptr && (place->leader != nullptr || may_be_joined(*place));
 }
 
@@ -124,17 +131,24 @@ BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
 
 // Its deadline is not watched any more, and it refers to nothing that equal keys share.
 inline void Machine::end_terms(ItemCall& call) noexcept {
+    end_deadline(call);
+    release_shared(call);
+}
+inline void Machine::end_deadline(ItemCall& call) noexcept {
     if (call.deadline != nullptr && call.deadline->call != nullptr)
         deadlines_.erase(*call.deadline);
-    release_shared(call);
 }
 inline void Machine::release_shared(ItemCall& call) noexcept {
     if (call.group != nullptr) call.group->release();
 }
 
 BATCHER_NOINLINE inline void Machine::end_terms(Batch& batch) noexcept {
-    batch.calls.for_each([&](Call& call) {
-        if (!call.plain) end_terms(terms_of(call));
+    Releases releases;
+    batch.calls.for_each([&](Call& one) {
+        if (one.plain) return;
+        ItemCall& call = terms_of(one);
+        end_deadline(call);
+        if (call.group != nullptr) releases.add(*call.group);
     });
     if (batch.line == nullptr) return;
     --batch.line->running;

@@ -16,7 +16,6 @@ public:
 
     std::size_t size() const noexcept { return main_.size() + in_lines().calls; }
     bool empty() const noexcept { return main_.empty() && in_lines().calls == 0; }
-    // Of the calls that have terms.
     std::size_t weight() const noexcept { return main_.weight() + in_lines().weight; }
 
     // The one line where there are no keys.

@@ -14,7 +14,7 @@ class Sizes {
 public:
     Sizes(const Rules& rules, const Queue& queue) noexcept : rules_(rules), queue_(queue) {}
 
-    // Of a call that waits, or is to. Precondition: it has terms if calls have weights.
+    // Of a call that waits, or is to.
     std::size_t of(const Call& call) const noexcept { return rules_.weighs ? call.weight : 1; }
     // Of so many calls that have this weight.
     std::size_t of(std::size_t calls, std::size_t weight) const noexcept {
@@ -39,7 +39,7 @@ public:
     }
 
     // All that has come so far, of `calls`.
-    void came(const ItemCall& call) noexcept { weight_came_ += call.weight; }
+    void came(std::size_t weight) noexcept { weight_came_ += weight; }
     std::uint64_t came_so_far(std::uint64_t calls) const noexcept {
         return rules_.weighs ? weight_came_ : calls;
     }

@@ -29,10 +29,12 @@ private:
 
     // No table: each call has one of its own.
     struct Table final : KeyTable {
-        void release_last(Interned& entry) noexcept override {
-            auto* const traced = static_cast<Traced*>(&entry);
-            if (traced->group != nullptr) traced->group->release();
-            delete traced;  // NOLINT(cppcoreguidelines-owning-memory)
+        void release_last(std::span<Interned* const> entries) noexcept override {
+            for (Interned* const entry : entries) {
+                auto* const traced = static_cast<Traced*>(entry);
+                if (traced->group != nullptr) traced->group->release();
+                delete traced;  // NOLINT(cppcoreguidelines-owning-memory)
+            }
         }
     };
     static Table& table() noexcept {

@@ -58,7 +58,8 @@ public:
           options_(options),
           weight_limits_{options.max_batch_weight, options.max_queue_weight},
           machine_(rules_of(options), *runner_),
-          units_(machine_.rules().units) {
+          units_(machine_.rules().units),
+          rules_give_terms_(tracing_ || machine_.rules().keyed || machine_.rules().shared) {
         if (has_rules()) plain_intake_.watch(1);
     }
     Engine(const Engine&) = delete;
@@ -96,17 +97,22 @@ public:
 
     // Hands a call in; false if submit() has to. The call and this engine may be gone when it returns true.
     bool push(Call& call) noexcept { return plain_intake_.push(call, call, 1); }
-    // The same for one that has terms.
-    bool push_with_terms(ItemCall& call) noexcept;
+    // The same where there are rules, or of one that has terms; without a deadline, and with one.
+    bool push_with_terms(Call& call) noexcept {
+        return has_rules() ? intake_with_rules_.push(call, call, units_.of(call.weight))
+                           : push(call);
+    }
+    bool push_with_deadline(ItemCall& call) noexcept;
 
     // Hands `count` calls in, linked by `next` from the newest to the oldest: the oldest of them, as many as are
     // accepted. The others are handed back with an error. All may be gone when this returns.
     void submit(Call& newest, Call& oldest, std::size_t count, Accept accept);
-    // The same for calls that have terms, a chain that ends with null.
+    // The same where there are rules, or of calls that have terms: a chain that ends with null.
     void submit_with_terms(ItemCall& newest, std::size_t count, Accept accept);
 
-    // Whether items have rules, so that all calls have terms.
+    // Whether there are rules for items, and whether they give all calls terms. (A weight is none.)
     bool has_rules() const noexcept { return has_rules_; }
+    bool rules_give_terms() const noexcept { return rules_give_terms_; }
     // Gives a call terms: what it asks for. `deadline` is where that may stand.
     void give_terms(ItemCall& call, const CallOptions& options, Deadline* deadline) noexcept;
     // Adds what the rules say of its item. Throws what they throw; then it is to be refused. Precondition: there are rules.
@@ -190,15 +196,7 @@ public:
             machine_.cancel(error);
         });
     }
-    Stats stats() {
-        Stats stats;
-        change([&] {
-            machine_.stats(stats);
-            stats.options = options_;
-            stats.remote = runner_->never_blocks();
-        });
-        return stats;
-    }
+    Stats stats();
     bool idle() noexcept {
         bool idle = false;
         change([&] { idle = machine_.idle(); });
@@ -242,7 +240,6 @@ private:
             timer_->cancel();
     }
 
-    bool push_with_deadline(ItemCall& call) noexcept;
     void reconfigure_machine(const Options& options);
 
     // ---- without it -------------------------------------------------------------------------------------
@@ -282,7 +279,9 @@ private:
     Options options_;  // in force
     WeightLimits weight_limits_;
     Machine machine_;
-    const Units units_;  // of its rules, which stay: to be read without the lock
+    // Of its rules, which stay: to be read without the lock.
+    const Units units_;
+    const bool rules_give_terms_;
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
     std::atomic<bool> may_rest_{false};      // whether rest() has something to do
     // Completed batches whose calls are not all on their way yet; and whether a drain may wait for those, for who

@@ -79,6 +79,16 @@ inline void Engine::on_timer(Time at) {
     run(*here, Where::on_executor);
 }
 
+inline Stats Engine::stats() {
+    Stats stats;
+    change([&] {
+        machine_.stats(stats);
+        stats.options = options_;
+        stats.remote = runner_->never_blocks();
+    });
+    return stats;
+}
+
 // ---- other options ----------------------------------------------------------------------------------------
 
 inline Rules Engine::rules_of(const Options& options) const {

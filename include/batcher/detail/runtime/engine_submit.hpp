@@ -35,11 +35,6 @@ BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::siz
     carry_out(actions);
 }
 
-inline bool Engine::push_with_terms(ItemCall& call) noexcept {
-    if (call.deadline != nullptr) return push_with_deadline(call);
-    return has_rules() ? intake_with_rules_.push(call, call, units_.of(call.weight)) : push(call);
-}
-
 // It goes by what the machine has said last, so that must be the last: under the lock.
 BATCHER_NOINLINE inline bool Engine::push_with_deadline(ItemCall& call) noexcept {
     const std::lock_guard lock(mutex_);

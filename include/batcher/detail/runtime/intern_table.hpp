@@ -4,11 +4,15 @@
 // its own: keys are hashed without it, and compared under it; never under the engine's.
 #pragma once
 
+#include <array>
 #include <batcher/detail/core/interned.hpp>
+#include <batcher/detail/runtime/spare_memory.hpp>
 #include <concepts>
 #include <cstddef>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <unordered_set>
 #include <utility>
 
@@ -50,7 +54,7 @@ private:
         template <class... Arguments>
         Node(KeyTable& table, Key k, std::size_t h, Arguments... arguments)
             : Entry(&table, arguments...), key(std::move(k)), hash(h) {}
-        const Key key;
+        std::optional<Key> key;  // none: it is about to be freed
         const std::size_t hash;
     };
     struct Lookup {
@@ -66,26 +70,37 @@ private:
         using is_transparent = void;
         bool operator()(const Node& a, const Node& b) const noexcept { return &a == &b; }
         bool operator()(const Lookup& lookup, const Node& node) const {
-            return lookup.hash == node.hash && lookup.key == node.key;
+            return lookup.hash == node.hash && lookup.key == *node.key;
         }
         bool operator()(const Node& node, const Lookup& lookup) const {
             return (*this)(lookup, node);
         }
     };
-    using Nodes = std::unordered_set<Node, Hash, Same>;
+    using Nodes = std::unordered_set<Node, Hash, Same, spare_memory::Allocator<Node>>;
 
     // What a set holds is constant, as it must not change its place there; that of a node is told by its key.
     static Entry& entry_of(const Node& node) noexcept { return const_cast<Node&>(node); }
 
-    void release_last(Interned& entry) noexcept override {
-        typename Nodes::node_type last;  // destroyed without the lock
-        const std::lock_guard lock(mutex_);
-        if (!entry.released_last()) return;
-        last = nodes_.extract(nodes_.find(static_cast<Node&>(static_cast<Entry&>(entry))));
+    // Keys are destroyed without the lock, as that is the user's code.
+    void release_last(std::span<Interned* const> entries) noexcept override {
+        std::array<typename Nodes::node_type, most_at_once> last;
+        std::size_t count = 0;
+        {
+            const std::lock_guard lock(mutex_);
+            for (Interned* const entry : entries) {
+                if (!entry->released_last()) continue;
+                const auto& node = static_cast<Node&>(static_cast<Entry&>(*entry));
+                last[count++] = nodes_.extract(nodes_.find(node));
+            }
+        }
+        for (std::size_t i = 0; i < count; ++i) last[i].value().key.reset();
+        const std::lock_guard lock(mutex_);  // of what was kept of the nodes
+        for (std::size_t i = 0; i < count; ++i) last[i] = {};
     }
 
     mutable std::mutex mutex_;
-    Nodes nodes_;
+    spare_memory::Blocks spare_;
+    Nodes nodes_{spare_memory::Allocator<Node>(spare_)};
 };
 
 }  // namespace batching::detail

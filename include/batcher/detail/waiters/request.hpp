@@ -103,33 +103,41 @@ private:
     }
     // Where there are rules, every plain call.
     BATCHER_NOINLINE void refused_push() {
-        if (engine_->has_rules()) return push_with_terms();
+        if (engine_->has_rules()) return appraise_and_push();
         engine_->submit(*this, *this, 1, Accept::all_or_none);
     }
-    BATCHER_NOINLINE void push_with_terms() {
-        CallOptions options;
-        Deadline* place = nullptr;
-        if constexpr (asks) {
-            options = asks_.options;
-            place = &asks_.deadline;
-        }
-        engine_->give_terms(*this, options, place);
+    BATCHER_NOINLINE void push_with_terms()
+        requires asks
+    {
+        engine_->give_terms(*this, asks_.options, &asks_.deadline);
         engine_->has_rules() ? appraise_and_push() : hand_in();
     }
     BATCHER_NOINLINE void appraise_and_push() {
+        if constexpr (!asks) {
+            if (engine_->rules_give_terms()) engine_->give_terms(*this, {}, nullptr);
+        }
         try {
             engine_->appraise(*this);
         } catch (...) {
             return engine_->reject(*this, std::current_exception());
         }
-        const Tracing& tracing = engine_->tracing();
-        if (tracing) tracing.attach(*this, tracing.current());
+        if (engine_->tracing()) [[unlikely]]
+            attach_trace();
         hand_in();
+    }
+    BATCHER_NOINLINE void attach_trace() noexcept {
+        engine_->tracing().attach(*this, engine_->tracing().current());
     }
     void hand_in() {
         this->state(CallState::queued);
-        if (!engine_->push_with_terms(*this)) [[unlikely]]
+        if (!handed_in()) [[unlikely]]
             submit_with_terms();
+    }
+    bool handed_in() noexcept {
+        if constexpr (asks) {
+            if (this->deadline != nullptr) return engine_->push_with_deadline(*this);
+        }
+        return engine_->push_with_terms(*this);
     }
     BATCHER_NOINLINE void submit_with_terms() {
         this->Link::next = nullptr;
