@@ -1,7 +1,8 @@
 // Terms: what a caller asked for, and what the rules of a Batcher say of its item, beside what stands in its call.
 //
-// A plain call has asked for nothing, and its Batcher has no rules; its terms are never looked at, nor set. They
-// stand before the call in memory, so that a plain call and its item lie together.
+// A plain call has asked for nothing, and no rule of its Batcher gives it a key, a place or a context (a weight stands in
+// the call); its terms are never looked at, nor set. They stand before the call in memory, so that a plain call and its
+// item lie together.
 #pragma once
 
 #include <batcher/detail/core/call.hpp>
