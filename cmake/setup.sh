@@ -32,7 +32,8 @@ unlock() { exec 9>&-; }
 needed=()
 need() { needed+=("$@"); }
 need_grpc() { need libgrpc++-dev libprotobuf-dev protobuf-compiler-grpc libmsgpack-cxx-dev; }
-need_fastapi() { need python3-fastapi python3-uvicorn python3-grpcio python3-msgpack python3-protobuf; }
+need_python_handle() { need python3-grpcio python3-msgpack python3-protobuf; }
+need_fastapi() { need_python_handle && need python3-fastapi python3-uvicorn; }
 need_postgresql() { need postgresql libpq-dev python3; }
 
 install_missing() {
