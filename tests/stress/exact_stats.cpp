@@ -14,11 +14,7 @@ using namespace stress;
 using Batcher = batching::Batcher<int, int>;
 using Results = std::vector<batching::Result<int>>;
 
-#if defined(BATCHER_TEST_SANITIZED)
-constexpr std::uint64_t operations = 500'000;
-#else
-constexpr std::uint64_t operations = 10'000'000;
-#endif
+constexpr std::uint64_t operations = sanitized ? 500'000 : 10'000'000;
 constexpr std::uint64_t threads = 2;
 constexpr std::uint64_t items_of_a_call = 50;
 constexpr std::uint64_t calls_at_once = 24;

@@ -1,6 +1,8 @@
 // What users rely on: with batching::deduplicate() equal items share one place in the batch, and nothing else.
 #include "asking.hpp"
+#include "sanitized.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -221,7 +223,7 @@ TEST_CASE("many equal items are as cheap to come, and to go, as few") {
     Fixture f;
     ManualBatcher batcher{
         f.context, f.batches.doubling(), {.batch_timeout = no_timeout}, deduplicate()};
-    const int items = 200'000;
+    constexpr int items = sanitized ? 20'000 : 200'000;
     for (int i = 0; i < items; ++i) {
         f.ask(batcher, 1, {.priority = i % 2 == 0 ? Priority::low : Priority::high});
     }
@@ -236,7 +238,8 @@ TEST_CASE("many equal items are as cheap to come, and to go, as few") {
         settle(f.context);
         CHECK(batcher.stats().cancelled == items);
     }
-    for (const auto& reply : f.replies) REQUIRE(reply.times == 1);
+    CHECK(std::all_of(f.replies.begin(), f.replies.end(),
+                      [](const auto& reply) { return reply.times == 1; }));
 }
 
 // ---- never a cache ---------------------------------------------------------------------------------------

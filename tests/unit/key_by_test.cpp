@@ -327,11 +327,7 @@ TEST_CASE("keys that are seen once do not hold up one that is always ready") {
 // ---- what it costs ---------------------------------------------------------------------------------------
 
 TEST_CASE("a key with nothing waiting costs nothing: a million seen once leave none behind") {
-#if defined(BATCHER_TEST_SANITIZED)
-    constexpr int keys = 50'000;
-#else
-    constexpr int keys = 1'000'000;
-#endif
+    constexpr int keys = sanitized ? 50'000 : 1'000'000;
     aio::io_context context;
     batching::Batcher<int, int, ManualClock> batcher{
         context, [](Batch items) { return items; }, {.batch_timeout = 0}, key_by([](int item) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../catch.hpp"
+#include "../sanitized.hpp"
 
 namespace heap_test {
 
@@ -52,7 +53,7 @@ std::vector<int> drained(TestHeap& heap) {
     return keys;
 }
 
-constexpr int many = 1'000'000;
+constexpr int many = sanitized ? 200'000 : 1'000'000;
 
 std::vector<int> ascending(int n) {
     std::vector<int> keys;
