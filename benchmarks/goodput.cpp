@@ -135,6 +135,29 @@ void measure_closed_loops(const bench::Settings& settings, std::vector<Scenario>
     }
 }
 
+// Items that have weights.
+void measure_weights(const bench::Settings& settings) {
+    const Effort effort = effort_of(settings);
+    const std::vector<Contender> all{latency_target(), latency_target_by_items(),
+                                     natural_batching()};
+    std::vector<Contender> columns = all;
+    columns.push_back({"best setting", {}});
+    Table table(settings, "goodput_weights",
+                "Items that have weights: goodput / calls done in time at 1.5 times the bound, of "
+                "the bound",
+                columns, {part_of_bound, {"in time", "of the bound"}});
+    for (const Scenario& scenario : weighed_cells()) {
+        std::vector<std::vector<double>> values;
+        for (const Contender& contender : all) {
+            values.push_back({goodput_of(scenario, contender, effort),
+                              in_time_at(scenario, contender, overload, effort)});
+        }
+        const BestSetting best = best_of_grid(scenario, effort);
+        values.push_back({best.goodput, in_time_at(scenario, best.contender, overload, effort)});
+        table.row({.scenario = scenario, .note = "best setting: " + best.contender.name}, values);
+    }
+}
+
 // Two points as they are simulated, and as they are with threads; ten seconds each.
 void measure_real(const bench::Settings& settings) {
     Table table(settings, "goodput_real",
@@ -162,6 +185,7 @@ std::size_t require_all(bench::Budgets& budgets, const Effort& effort) {
     require_low_latency(budgets, effort);
     require_learning(budgets);
     require_throughput(budgets, effort);
+    require_weights(budgets, effort);
     // A share of two rates varies more than one of them.
     const Effort more{.seeds = effort.seeds, .calls = 2 * effort.calls};
     return require_no_loss_in_open_loops(budgets, more) + require_no_loss_in_closed_loops(budgets);
@@ -194,6 +218,7 @@ int main(int argc, char** argv) {
         measure_idle(settings);
         measure_drift(settings);
         measure_closed_loops(settings, closed_loop_cells());
+        measure_weights(settings);
         measure_real(settings);
     }
     bench::Budgets budgets(settings, "goodput", known_to_be_missed);

@@ -1,4 +1,4 @@
-// Callers: when calls come. In an open loop at random times, whatever becomes of those before; in a closed loop each
+// Callers: when calls come, and what they weigh. In an open loop at random times, whatever becomes of those before; in a closed loop each
 // caller calls again soon after its last call has ended.
 #pragma once
 
@@ -21,7 +21,9 @@ public:
         : load_(scenario.load),
           per_nanosecond_(rate / 1e9),
           shortest_pause_(scenario.profile.objective / 4),
-          random_(seed) {
+          random_(seed),
+          weights_random_(seed),
+          weights_(1, scenario.heaviest) {
         if (load_ != Load::closed_loop) {
             take();
             return;
@@ -54,6 +56,9 @@ public:
                 break;
         }
     }
+
+    // The weight of the item of the next call.
+    std::size_t weigh() { return weights_.max() == 1 ? 1 : weights_(weights_random_); }
 
     // A call has ended, with a result or without.
     void ended(Time now) {
@@ -94,6 +99,8 @@ private:
     double per_nanosecond_;
     Time shortest_pause_;
     std::mt19937_64 random_;
+    std::mt19937_64 weights_random_;  // so that calls come at the same times, whatever they weigh
+    std::uniform_int_distribution<std::size_t> weights_;
     std::exponential_distribution<double> exponential_{1};
     std::gamma_distribution<double> bursts_{shape_of_bursts, 1};
     double next_ = 0;

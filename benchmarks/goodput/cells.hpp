@@ -58,4 +58,18 @@ inline std::vector<Scenario> closed_loop_cells() {
     return cells;
 }
 
+// Items that have weights: 6.
+inline std::vector<Scenario> weighed_cells() {
+    std::vector<Scenario> cells;
+    for (const bool timeouts : {true, false}) {
+        for (const std::size_t slots : slot_counts) {
+            Scenario cell = usual(profile_by_weight, slots);
+            cell.timeouts = timeouts;
+            cell.heaviest = heaviest_item;
+            cells.push_back(cell);
+        }
+    }
+    return cells;
+}
+
 }  // namespace goodput

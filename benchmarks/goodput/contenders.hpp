@@ -22,9 +22,16 @@ struct Contender {
 
 // ---- the state machine ------------------------------------------------------------------------------------
 
+constexpr std::size_t largest = Rules::no_limit;  // size there is
+
+// `size`: items, or where they have weights the weight.
 inline Rules rules_for(const Scenario& scenario, std::size_t size, Time wait) {
-    return Rules{
-        .max_batch_size = size, .batch_timeout = wait, .max_concurrent_batches = scenario.slots};
+    size = std::min(size, scenario.most());
+    Rules rules{.max_batch_size = scenario.weighed() ? max_batch_size : size,
+                .batch_timeout = wait,
+                .max_concurrent_batches = scenario.slots};
+    if (scenario.weighed()) rules.weigh(size, Rules::no_limit);
+    return rules;
 }
 
 // A maximum size and a wait. Expired calls fail, and nothing else follows from timeouts.
@@ -40,7 +47,7 @@ inline Contender fixed_setting(std::string name, std::size_t size, double wait_s
             }};
 }
 
-inline Contender natural_batching() { return fixed_setting("natural", max_batch_size, 0); }
+inline Contender natural_batching() { return fixed_setting("natural", largest, 0); }
 
 // Natural batching, where each call says when it has to be done.
 inline Contender timeouts_alone() {
@@ -48,7 +55,7 @@ inline Contender timeouts_alone() {
                 const Scenario& scenario = simulation.scenario();
                 const Timeouts timeouts =
                     scenario.timeouts ? Timeouts::of_each_call : Timeouts::none;
-                return std::make_unique<MachineServer>(rules_for(scenario, max_batch_size, Time(0)),
+                return std::make_unique<MachineServer>(rules_for(scenario, largest, Time(0)),
                                                        timeouts, simulation);
             }};
 }
@@ -56,11 +63,24 @@ inline Contender timeouts_alone() {
 inline Contender latency_target() {
     return {"latency_target", [](Simulation& simulation) -> std::unique_ptr<Server> {
                 const Scenario& scenario = simulation.scenario();
-                Rules rules = rules_for(scenario, max_batch_size, Time(0));
+                Rules rules = rules_for(scenario, largest, Time(0));
                 rules.latency_target = scenario.profile.objective;
                 const Timeouts timeouts =
                     scenario.timeouts ? Timeouts::of_each_call : Timeouts::none;
                 return std::make_unique<MachineServer>(rules, timeouts, simulation);
+            }};
+}
+
+// The same, not told what items weigh.
+inline Contender latency_target_by_items() {
+    return {"without weigh()", [](Simulation& simulation) -> std::unique_ptr<Server> {
+                const Scenario& scenario = simulation.scenario();
+                return std::make_unique<MachineServer>(
+                    Rules{.max_batch_size = max_batch_size,
+                          .batch_timeout = Time(0),
+                          .max_concurrent_batches = scenario.slots,
+                          .latency_target = scenario.profile.objective},
+                    scenario.timeouts ? Timeouts::of_each_call : Timeouts::none, simulation);
             }};
 }
 
@@ -73,7 +93,7 @@ inline std::vector<Contender> grid_of(const Scenario& scenario) {
     for (const double times : {0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 64.0}) {
         const double wanted = std::round(times * static_cast<double>(scenario.staggered_size()));
         const std::size_t size =
-            std::clamp<std::size_t>(static_cast<std::size_t>(wanted), 1, max_batch_size);
+            std::clamp<std::size_t>(static_cast<std::size_t>(wanted), 1, scenario.most());
         if (size == last) continue;
         last = size;
         for (const double wait : {0.0, 0.04, 0.1, 0.25}) {

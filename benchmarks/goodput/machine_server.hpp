@@ -29,6 +29,7 @@ struct SimulatedCall final : batching::detail::ItemCall {
     void resume() {}
     void abandon() noexcept {}
 
+    std::size_t weight_of_item = 1;  // whether or not the machine is told
     batching::detail::Deadline until;
 };
 inline constexpr auto& simulated_ops = batching::detail::call_ops<SimulatedCall, false>;
@@ -48,10 +49,10 @@ public:
 
     void arrived() override {
         SimulatedCall& call = take_call();
-        if (timeouts_ == Timeouts::of_each_call) return arrived_with_deadline(call);
-        call.plain = true;
+        call.plain = timeouts_ != Timeouts::of_each_call && !rules().weighs;
+        if (!call.plain) return arrived_with_terms(call);
         machine_.arrived(&call);
-        seen_or_not();
+        seen_or_not(1);
     }
 
     void completed(std::size_t slot) override {
@@ -68,22 +69,32 @@ public:
 
     void wake() override { pump(); }
 
+    batching::Stats stats() const {
+        batching::Stats stats;
+        machine_.stats(stats);
+        return stats;
+    }
+
 private:
+    const Rules& rules() const { return machine_.rules(); }
+
     // As Engine::push_with_terms() and submit_with_terms(): one that is in no hurry is not looked at when it comes.
-    void arrived_with_deadline(SimulatedCall& call) {
-        call.plain = false;
+    void arrived_with_terms(SimulatedCall& call) {
         call.priority = call.lane = batching::Priority::normal;
-        call.weight = 0;
+        call.weight = rules().weighs ? call.weight_of_item : 0;
         call.in_place = false;
         call.group = nullptr;
-        call.until.at = Rules::after(call.queued_at, objective_);
-        call.until.call = &call;
-        call.deadline = &call.until;
-        if (machine_.unhurried(call.until)) {
-            machine_.arrived_with_terms(call);
-            return seen_or_not();
+        call.deadline = nullptr;
+        if (timeouts_ == Timeouts::of_each_call) {
+            call.until.at = Rules::after(call.queued_at, objective_);
+            call.until.call = &call;
+            call.deadline = &call.until;
         }
-        if (const auto error = machine_.admit(call, 1, 0, simulation_.now())) {
+        if (call.deadline == nullptr || machine_.unhurried(call.until)) {
+            machine_.arrived_with_terms(call);
+            return seen_or_not(rules().units.of(call.weight));
+        }
+        if (const auto error = machine_.admit(call, 1, call.weight, simulation_.now())) {
             simulation_.refused(retry_after(error));
             give_back(call);
         } else {
@@ -93,8 +104,9 @@ private:
     }
 
     // Arrivals stay unseen until there are as many as the machine has asked for.
-    void seen_or_not() {
-        if (++unseen_ >= notify_after_) pump();
+    void seen_or_not(std::size_t units) {
+        unseen_ += units;
+        if (unseen_ >= notify_after_) pump();
     }
 
     void pump() {
@@ -132,7 +144,15 @@ private:
         machine_.loaded(batch);
         batch.phase = batching::detail::BatchPhase::running;
         running_[batch.slot] = &batch;
-        simulation_.start(batch.slot, batch.items);
+        simulation_.start(batch.slot, size_of(batch));
+    }
+    // What it takes time for.
+    std::size_t size_of(Batch& batch) const {
+        if (!simulation_.scenario().weighed()) return batch.items;
+        std::size_t weight = 0;
+        batch.calls.for_each(
+            [&](Call& call) { weight += static_cast<SimulatedCall&>(call).weight_of_item; });
+        return weight;
     }
 
     static Time retry_after(const std::exception_ptr& error) {
@@ -152,6 +172,7 @@ private:
         free_.pop_back();
         call.state(batching::detail::CallState::created);
         call.queued_at = simulation_.now();
+        call.weight_of_item = simulation_.weigh();
         call.next = nullptr;
         call.state(batching::detail::CallState::queued);
         return call;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <goodput/contenders.hpp>
 #include <goodput/simulation.hpp>
+#include <memory>
 #include <vector>
 
 namespace goodput {
@@ -118,6 +119,14 @@ inline double median_latency_ms(const Scenario& scenario, const Contender& conte
     const auto middle = latencies.begin() + static_cast<long>(latencies.size() / 2);
     std::nth_element(latencies.begin(), middle, latencies.end());
     return static_cast<double>(*middle);
+}
+
+// What a machine with a target has learnt of run times after 20 seconds, at 0.6 of the bound.
+inline batching::Stats learnt_from(const Scenario& scenario, const Contender& target) {
+    Simulation simulation(scenario, 0.6 * scenario.bound(), 1, {.until = 20s});
+    const std::unique_ptr<Server> server = target.make(simulation);
+    simulation.run(*server);
+    return dynamic_cast<const MachineServer&>(*server).stats();
 }
 
 // ---- change, and callers that wait ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <goodput/cells.hpp>
 #include <goodput/measures.hpp>
@@ -75,6 +76,28 @@ inline void require_throughput(bench::Budgets& budgets, const Effort& effort) {
             short_name(scenario) + ", no timeouts, 1.5 times the bound: results, times natural's",
             throughput(latency_target()) / throughput(natural_batching()), near_natural);
     });
+}
+
+// Weights are the size: run times are learnt by them, and batches made as heavy as the target admits. Not told of them,
+// it has fewer calls in time.
+inline void require_weights(bench::Budgets& budgets, const Effort& effort) {
+    for (const Scenario& scenario : weighed_cells()) {
+        const auto goodput = [&](const Contender& contender) {
+            return goodput_of(scenario, contender, effort);
+        };
+        const std::string name = name_of(scenario);
+        const double target = goodput(latency_target());
+        budgets.at_least(name + ": goodput, times natural's", target / goodput(natural_batching()),
+                         near_natural);
+        budgets.at_least(name + ": goodput, times that without weigh()",
+                         target / goodput(latency_target_by_items()), 0.99);
+        const batching::Stats learnt = learnt_from(scenario, latency_target());
+        const double real = nanoseconds(scenario.profile.per_item);
+        budgets.at_most(name + ": time of a unit of weight that is learnt, off by",
+                        std::abs(learnt.run_time_per_item.count() / real - 1), 0.15);
+        budgets.at_most(name + ": spread of run times that is learnt, of 0.10",
+                        learnt.run_time_deviation, 0.12);
+    }
 }
 
 // ---- in no cell worse than doing nothing ----------------------------------------------------------------------

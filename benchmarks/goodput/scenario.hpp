@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr Time never = Time::max();
 constexpr std::size_t max_batch_size = 64;
+constexpr std::size_t max_batch_weight = 544;  // of 64 items of the mean weight
 
 inline double nanoseconds(Time time) { return static_cast<double>(time.count()); }
 inline Time of_nanoseconds(double time) { return Time(static_cast<Time::rep>(time)); }
@@ -39,6 +40,9 @@ struct Profile {
 // A model on a CPU, as it was measured; one where a batch costs hardly more than an item; one where it saves little.
 constexpr std::array<Profile, 3> profiles{
     {{'A', 5072us, 1053us, 25ms}, {'B', 2ms, 50us, 10ms}, {'C', 200us, 1ms, 25ms}}};
+// A, where what takes time is not the items but their weights, of 1 to 16.
+constexpr Profile profile_by_weight{'W', 5072us, 124us, 25ms};
+constexpr std::size_t heaviest_item = 16;
 constexpr std::array<std::size_t, 3> slot_counts{1, 2, 8};
 
 enum class Load { poisson, bursts, square_wave, closed_loop };
@@ -51,18 +55,25 @@ struct Scenario {
     bool stalls = false;       // one batch of a hundred takes three times as long
     bool timeouts = true;      // a call that is not done within the objective fails
     std::size_t callers = 0;   // of a closed loop
+    std::size_t heaviest = 1;  // items weigh from 1 to this, and run times are those of weights
     Time slower_from = never;  // from then on the fixed part of run times is twice as long
 
-    // A batch is this large when slots take turns, and a call waits for one of them and runs in it.
+    bool weighed() const { return heaviest != 1; }
+    double mean_weight() const { return static_cast<double>(1 + heaviest) / 2; }
+    // The largest size of a batch: its items, or its weight.
+    std::size_t most() const { return weighed() ? max_batch_weight : max_batch_size; }
+
+    // A batch is of this size when slots take turns, and a call waits for one of them and runs in it.
     std::size_t staggered_size() const {
         std::size_t size = 1;
-        while (size < max_batch_size && staggered(size + 1) <= profile.objective) ++size;
+        while (size < most() && staggered(size + 1) <= profile.objective) ++size;
         return size;
     }
     // The staggered bound, calls a second: what the slots complete then. All rates are in units of this.
     double bound() const {
         const std::size_t size = staggered_size();
-        return static_cast<double>(slots * size) * 1e9 / nanoseconds(profile.run_time(size));
+        return static_cast<double>(slots * size) / mean_weight() * 1e9 /
+               nanoseconds(profile.run_time(size));
     }
     // Of all calls. Where batches stall no policy gets 99 % done in time.
     double share_required() const { return stalls ? 0.97 : 0.99; }
@@ -93,6 +104,7 @@ inline std::string name_of(const Scenario& scenario) {
                     scenario.slots == 1 ? "" : "s", scenario.timeouts ? "timeouts" : "no timeouts",
                     name_of(scenario.load));
     if (scenario.callers != 0) name += fmt::format(" of {}", scenario.callers);
+    if (scenario.weighed()) name += fmt::format(", weights of 1 to {}", scenario.heaviest);
     name += fmt::format(", {:.0f} % noise", 100 * scenario.noise);
     return scenario.stalls ? name + " and stalls" : name;
 }

@@ -65,6 +65,8 @@ public:
 
     Time now() const { return now_; }
     const Scenario& scenario() const { return scenario_; }
+    // Of the item of the call that has come. To be asked once.
+    std::size_t weigh() { return callers_.weigh(); }
 
     void start(std::size_t slot, std::size_t size) { ends_[slot] = now_ + run_time(size); }
     void wake_at(Time time) { wake_at_ = time; }
