@@ -48,6 +48,9 @@ public:
         return handle;
     }
     batching::Stats stats(std::size_t i) const { return models_[i]->stats(); }
+    void reconfigure(const batching::Options& options) {
+        for (const auto& model : models_) model->reconfigure(options);
+    }
 
 private:
     std::vector<std::unique_ptr<batching::Batcher<int, int>>> models_;
@@ -165,6 +168,25 @@ TEST_CASE("a second call to a replica waits until it is worth a batch") {
     submit(1);
     CHECK(running(6));
     CHECK(handle.stats().batch_size.quantile(1) == 4);
+    hold.unlock();
+    for (auto& call : calls) call.get();
+}
+
+TEST_CASE("what is worth a batch follows the max_batch_size of a deployment that is reconfigured") {
+    std::mutex held;
+    Replicas replicas(2, {.max_batch_size = 64, .batch_timeout = 0ns},
+                      [&](std::size_t, const std::vector<int>& items) {
+                          if (items.front() >= 0) const std::lock_guard wait(held);
+                      });
+    auto handle = replicas.connect();
+    replicas.reconfigure({.max_batch_size = 2, .batch_timeout = 0ns});
+    CHECK(handle.process(-1).get() == -2);  // with this it is told
+    std::unique_lock hold(held);
+    std::vector<std::future<int>> calls;
+    for (const std::size_t running : std::vector<std::size_t>{1, 2, 2, 4}) {
+        calls.push_back(handle.async_process(0, aio::use_future));
+        CHECK(eventually([&] { return handle.stats().running == running; }));
+    }
     hold.unlock();
     for (auto& call : calls) call.get();
 }

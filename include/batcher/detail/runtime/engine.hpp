@@ -58,7 +58,6 @@ public:
           options_(options),
           weight_limits_{options.max_batch_weight, options.max_queue_weight},
           machine_(rules_of(options), *runner_),
-          units_(machine_.rules().units),
           rules_give_terms_(tracing_ || machine_.rules().keyed || machine_.rules().shared) {
         if (has_rules()) plain_intake_.watch(1);
     }
@@ -113,6 +112,7 @@ public:
     // Whether there are rules for items, and whether they give all calls terms. (A weight is none.)
     bool has_rules() const noexcept { return has_rules_; }
     bool rules_give_terms() const noexcept { return rules_give_terms_; }
+    std::size_t max_batch_size() const noexcept { return max_batch_size_; }
     // Gives a call terms: what it asks for. `deadline` is where that may stand.
     void give_terms(ItemCall& call, const CallOptions& options, Deadline* deadline) noexcept;
     // Adds what the rules say of its item. Throws what they throw; then it is to be refused. Precondition: there are rules.
@@ -278,9 +278,9 @@ private:
     std::mutex mutex_;
     Options options_;  // in force
     WeightLimits weight_limits_;
+    std::atomic<std::size_t> max_batch_size_{options_.max_batch_size};  // without the lock
     Machine machine_;
-    // Of its rules, which stay: to be read without the lock.
-    const Units units_;
+    const Units units_{machine_.rules().units};  // which stay: to be read without the lock
     const bool rules_give_terms_;
     std::atomic<Batch*> returned_{nullptr};  // batches that nobody needs any more, linked by next
     std::atomic<bool> may_rest_{false};      // whether rest() has something to do

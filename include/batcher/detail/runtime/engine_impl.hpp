@@ -127,6 +127,7 @@ inline void Engine::reconfigure_machine(const Options& options) {
     options_ = options;
     weight_limits_.of_batch.store(options.max_batch_weight, std::memory_order_relaxed);
     weight_limits_.of_queue.store(options.max_queue_weight, std::memory_order_relaxed);
+    max_batch_size_.store(options.max_batch_size, std::memory_order_relaxed);
 }
 
 // ---- a batch ----------------------------------------------------------------------------------------------

@@ -36,10 +36,8 @@ namespace batching::grpc::detail {
 // Without the types of its items.
 class Served {
 public:
-    Served(std::string name, std::string schema, std::size_t batch_size)
-        : name_(std::move(name)),
-          schema_(std::move(schema)),
-          batch_size_(std::to_string(batch_size)) {}
+    Served(std::string name, std::string schema)
+        : name_(std::move(name)), schema_(std::move(schema)) {}
     Served(const Served&) = delete;
     Served& operator=(const Served&) = delete;
     virtual ~Served() = default;
@@ -50,19 +48,17 @@ public:
     // What waits is not to wait for its batch to fill.
     virtual void flush() = 0;
     virtual Stats stats() const = 0;
+    // How many items fill a batch now.
+    virtual std::size_t batch_size() const noexcept = 0;
 
     const std::string& name() const noexcept { return name_; }
     const std::string& schema() const noexcept { return schema_; }
-    // How many items fill a batch, as it is said to clients.
-    const std::string& batch_size() const noexcept { return batch_size_; }
-
     // Bytes that an item of a call takes besides those of its value.
     virtual std::size_t item_size() const noexcept = 0;
 
 private:
     std::string name_;
     std::string schema_;
-    std::string batch_size_;
 };
 
 // One Process call.
@@ -215,8 +211,7 @@ template <class In, class Out, class Clock>
 class ServedBatcher final : public Served {
 public:
     ServedBatcher(std::string name, Batcher<In, Out, Clock>& batcher)
-        : Served(std::move(name), batching::detail::call_schema<In, Out>(),
-                 batching::detail::Access::engine(batcher)->machine().rules().max_batch_size),
+        : Served(std::move(name), batching::detail::call_schema<In, Out>()),
           engine_(batching::detail::Access::engine(batcher)) {}
 
     std::unique_ptr<Answer> answer(IncomingCall& call, Request request, ActiveCalls& active,
@@ -227,6 +222,7 @@ public:
 
     void flush() override { engine_->flush(); }
     Stats stats() const override { return engine_->stats(); }
+    std::size_t batch_size() const noexcept override { return engine_->max_batch_size(); }
     std::size_t item_size() const noexcept override {
         return sizeof(typename Call::Part) + sizeof(CallOptions) + sizeof(TraceContext) +
                sizeof(batching::detail::Traced) + sizeof(batching::detail::Deadline) + 64;

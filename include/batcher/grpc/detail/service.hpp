@@ -148,7 +148,7 @@ private:
         Request request{Contiguous(call.request()), {}};
         request.fields = wire::read_request(request.bytes.view(), options_.max_items_per_call);
         Served& served = find(request.fields.deployment);
-        call.context().AddTrailingMetadata(batch_size_mark, served.batch_size());
+        call.context().AddTrailingMetadata(batch_size_mark, std::to_string(served.batch_size()));
         check_schema(request.fields.schema, served.schema());
         take_memory(call, request.fields.items.size() * served.item_size());
         return call.answer_by(served.answer(call, std::move(request), active_, options_));
