@@ -20,8 +20,9 @@ struct Effort {
 inline Time seconds(double s) { return of_nanoseconds(s * 1e9); }
 
 inline Outcome simulate(const Scenario& scenario, const Contender& contender, double rate,
-                        std::uint64_t seed, const Span& span) {
+                        std::uint64_t seed, const Span& span, const Lateness& lateness = {}) {
     Simulation simulation(scenario, rate, seed, span);
+    simulation.be_late(lateness);
     return simulation.run(*contender.make(simulation));
 }
 

@@ -11,10 +11,12 @@
 #include <cstdint>
 #include <exception>
 #include <goodput/callers.hpp>
+#include <goodput/lateness.hpp>
 #include <goodput/simulation.hpp>
 #include <mutex>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace goodput {
@@ -25,9 +27,15 @@ public:
         : scenario_(scenario), random_(seed) {}
 
     void run(std::size_t size) {
-        std::this_thread::sleep_for(
-            of_nanoseconds(nanoseconds(scenario_.profile.run_time(size)) * factor()));
+        const Time time = of_nanoseconds(nanoseconds(scenario_.profile.run_time(size)) * factor());
+        const auto start = std::chrono::steady_clock::now();
+        std::this_thread::sleep_for(time);
+        const Time slept = std::chrono::steady_clock::now() - start;
+        const std::lock_guard lock(mutex_);
+        late_.push_back(slept - time);
     }
+    // Of each batch so far. Precondition: none runs.
+    const std::vector<Time>& late() const { return late_; }
 
 private:
     // 1 on the average.
@@ -39,18 +47,24 @@ private:
 
     const Scenario scenario_;
     std::mutex mutex_;
+    std::vector<Time> late_;
     std::mt19937_64 random_;
     std::normal_distribution<double> normal_;
 };
 
-// The share of the calls of an open loop that is in time, counted from when they were to come.
-inline double share_in_real_time(const Scenario& scenario, double rate, std::uint64_t seed,
-                                 const Span& span) {
+struct RealRun {
+    double share_in_time;  // of the calls of an open loop, counted from when they were to come
+    Lateness lateness;
+};
+
+inline RealRun run_in_real_time(const Scenario& scenario, double rate, std::uint64_t seed,
+                                const Span& span) {
     using Clock = std::chrono::steady_clock;
     const Time objective = scenario.profile.objective;
     SleepingFunction function(scenario, 2 * seed + 1);
     std::atomic<std::size_t> in_time{0};
     std::size_t offered = 0;
+    std::vector<Time> late;
     batching::Batcher batcher{[&](std::vector<int> items) {
                                   function.run(items.size());
                                   return items;
@@ -67,12 +81,14 @@ inline double share_in_real_time(const Scenario& scenario, double rate, std::uin
         const Clock::time_point due = start + callers.next();
         std::this_thread::sleep_until(due);
         offered += counts ? 1 : 0;
+        late.push_back(Clock::now() - due);
         batcher.async_process(0, options, [=, &in_time](const std::exception_ptr& error, int) {
             if (counts && !error && Clock::now() - due <= objective) ++in_time;
         });
     }
     batcher.async_drain(asio::use_future).get();
-    return static_cast<double>(in_time) / static_cast<double>(offered);
+    return {static_cast<double>(in_time) / static_cast<double>(offered),
+            {std::move(late), function.late()}};
 }
 
 }  // namespace goodput

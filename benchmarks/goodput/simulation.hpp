@@ -7,9 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <goodput/callers.hpp>
+#include <goodput/lateness.hpp>
 #include <goodput/scenario.hpp>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace goodput {
@@ -51,6 +53,7 @@ public:
           random_(2 * seed + 1),
           ends_(scenario.slots, never) {}
 
+    void be_late(Lateness lateness) { lateness_ = std::move(lateness); }
     void keep_latencies() { keeps_latencies_ = true; }
     // It is enough to know that there are more than so many.
     void stop_after(std::size_t missed) { most_missed_ = missed; }
@@ -68,11 +71,13 @@ public:
     // Of the item of the call that has come. To be asked once.
     std::size_t weigh() { return callers_.weigh(); }
 
-    void start(std::size_t slot, std::size_t size) { ends_[slot] = now_ + run_time(size); }
+    void start(std::size_t slot, std::size_t size) {
+        ends_[slot] = now_ + run_time(size) + Lateness::of(lateness_.batches, started_++);
+    }
     void wake_at(Time time) { wake_at_ = time; }
 
     void served(Time arrived) {
-        const Time latency = now_ - arrived;
+        const Time latency = now_ - due(arrived);
         if (now_ >= span_.from) ++outcome_.completed;
         if (counts(arrived)) {
             ++(latency <= scenario_.profile.objective ? outcome_.in_time : outcome_.missed);
@@ -95,8 +100,9 @@ private:
     // What comes first: a batch has run, a call comes, the server wants to be woken up. False: nothing does.
     bool step(Server& server) {
         const auto batch = std::min_element(ends_.begin(), ends_.end());
-        const Time next_call = callers_.next();
-        const Time call = next_call < span_.until ? next_call : never;
+        const Time due = callers_.next();
+        const Time late = Lateness::of(lateness_.calls, came_.size());
+        const Time call = due < span_.until ? due + late : never;
         const Time next = std::min({*batch, call, wake_at_});
         if (next == never || next > span_.end) return false;
         now_ = std::max(now_, next);
@@ -105,6 +111,7 @@ private:
             server.completed(static_cast<std::size_t>(batch - ends_.begin()));
         } else if (call == next) {
             callers_.take();
+            if (!lateness_.calls.empty()) came_.push_back(now_);
             if (counts(now_)) ++outcome_.offered;
             server.arrived();
         } else {
@@ -125,6 +132,12 @@ private:
         return of_nanoseconds(nanoseconds(mean) * factor);
     }
 
+    Time due(Time arrived) const {
+        if (came_.empty()) return arrived;
+        const auto call = std::lower_bound(came_.begin(), came_.end(), arrived);
+        const auto i = static_cast<std::size_t>(call - came_.begin());
+        return arrived - Lateness::of(lateness_.calls, i);
+    }
     bool counts(Time arrived) const { return arrived >= span_.from; }
     void miss(Time arrived) {
         if (counts(arrived)) ++outcome_.missed;
@@ -136,6 +149,9 @@ private:
     std::mt19937_64 random_;
     std::normal_distribution<double> normal_;
     std::bernoulli_distribution stall_{0.01};
+    Lateness lateness_;
+    std::vector<Time> came_;   // all calls, if they are late
+    std::size_t started_ = 0;  // batches so far
     bool keeps_latencies_ = false;
     std::size_t most_missed_ = std::numeric_limits<std::size_t>::max();
 

@@ -29,7 +29,7 @@ public:
         fmt::print("\n{}\n", title);
         for (const Contender& contender : contenders) {
             columns_.push_back(contender.name);
-            fmt::print("{:>15}", contender.name);
+            fmt::print("{:>16}", contender.name);
         }
         fmt::print("\n");
         if (settings.results.empty()) return;
@@ -45,7 +45,7 @@ public:
             for (const double value : values[i]) {
                 text += fmt::format("{}{:.2f}", text.empty() ? "" : "/", value);
             }
-            fmt::print("{:>15}", text);
+            fmt::print("{:>16}", text);
         }
         fmt::print("  {}", name_of(row.scenario));
         if (!row.load.empty()) fmt::print(", at {} of the bound", row.load);
