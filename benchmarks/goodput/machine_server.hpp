@@ -49,10 +49,11 @@ public:
 
     void arrived() override {
         SimulatedCall& call = take_call();
-        call.plain = timeouts_ != Timeouts::of_each_call && !rules().weighs;
-        if (!call.plain) return arrived_with_terms(call);
+        call.weight = rules().weighs ? call.weight_of_item : 0;
+        call.plain = timeouts_ != Timeouts::of_each_call;
+        if (!call.plain) return arrived_with_deadline(call);
         machine_.arrived(&call);
-        seen_or_not(1);
+        seen_or_not(rules().units.of(call.weight));
     }
 
     void completed(std::size_t slot) override {
@@ -79,18 +80,14 @@ private:
     const Rules& rules() const { return machine_.rules(); }
 
     // As Engine::push_with_terms() and submit_with_terms(): one that is in no hurry is not looked at when it comes.
-    void arrived_with_terms(SimulatedCall& call) {
+    void arrived_with_deadline(SimulatedCall& call) {
         call.priority = call.lane = batching::Priority::normal;
-        call.weight = rules().weighs ? call.weight_of_item : 0;
         call.in_place = false;
         call.group = nullptr;
-        call.deadline = nullptr;
-        if (timeouts_ == Timeouts::of_each_call) {
-            call.until.at = Rules::after(call.queued_at, objective_);
-            call.until.call = &call;
-            call.deadline = &call.until;
-        }
-        if (call.deadline == nullptr || machine_.unhurried(call.until)) {
+        call.until.at = Rules::after(call.queued_at, objective_);
+        call.until.call = &call;
+        call.deadline = &call.until;
+        if (machine_.unhurried(call.until)) {
             machine_.arrived_with_terms(call);
             return seen_or_not(rules().units.of(call.weight));
         }
