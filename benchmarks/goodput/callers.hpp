@@ -1,5 +1,5 @@
-// Callers: when calls come, and what they weigh. In an open loop at random times, whatever becomes of those before; in a closed loop each
-// caller calls again soon after its last call has ended.
+// Callers: when calls come, and what they weigh. In an open loop at random times, whatever becomes of those before; in a
+// closed loop each caller calls again soon after its last call has ended.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Lateness: what a machine with other things to do adds to the times of a scenario. Seen in a run with threads, to be simulated.
+// Lateness: what a machine with other things to do adds to the times of a scenario. Seen in a run with threads, to be
+// simulated.
 #pragma once
 
 #include <cstddef>
