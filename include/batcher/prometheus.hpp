@@ -124,11 +124,11 @@ private:
         });
     }
 
-    // One that is not written while it is 0, not known.
-    template <class Value>
-    void known(std::string name, std::string_view help, Value value) {
+    // One of those Batchers of which it is known.
+    template <class Known, class Value>
+    void known(Known is_known, std::string name, std::string_view help, Value value) {
         family(std::move(name), "gauge", help, [&](const Labelled& batcher, const Stats& stats) {
-            if (const auto known = value(stats); known > 0) page_.sample(batcher.label, known);
+            if (is_known(stats)) page_.sample(batcher.label, value(stats));
         });
     }
 
@@ -212,16 +212,24 @@ private:
     }
 
     void learnt() {
-        known("learnt_fixed_seconds", "What a batch is expected to take besides its items.",
+        // Either may be 0: a line that comes and goes would be one with gaps.
+        const auto times = [](const Stats& stats) {
+            return stats.fixed_run_time.count() > 0 || stats.run_time_per_item.count() > 0;
+        };
+        const auto target = [](const Stats& stats) { return stats.target_batch_size > 0; };
+        known(times, "learnt_fixed_seconds", "What a batch is expected to take besides its items.",
               [](const Stats& stats) { return in_base_units(stats.fixed_run_time); });
-        known("learnt_item_seconds", "What each item, or unit of weight, is expected to add.",
+        known(times, "learnt_item_seconds",
+              "What each item, or unit of weight, is expected to add.",
               [](const Stats& stats) { return in_base_units(stats.run_time_per_item); });
-        known("learnt_deviation_ratio", "Standard deviation from what is expected, as a share.",
+        known(times, "learnt_deviation_ratio",
+              "Standard deviation from what is expected, as a share.",
               [](const Stats& stats) { return stats.run_time_deviation; });
-        known("target_batch_size",
+        known(target, "target_batch_size",
               "Most items, or weight, of a batch whose first item has just come.",
               [](const Stats& stats) { return stats.target_batch_size; });
-        known("least_batch_size", "Fewest items, or least weight, of a batch while so many wait.",
+        known(target, "least_batch_size",
+              "Fewest items, or least weight, of a batch while so many wait.",
               [](const Stats& stats) { return stats.least_batch_size; });
     }
 

@@ -223,6 +223,14 @@ TEST_CASE("weights, priorities and what is learnt stand there once there is some
     CHECK(sample(page, R"(batcher_least_batch_size{batcher="b"})") == 3);
 }
 
+TEST_CASE("a learnt time of 0 is a sample, so that its line has no gaps") {
+    Stats stats;
+    stats.run_time_per_item = 500ns;
+    const std::string page = to_prometheus(stats, "b");
+    CHECK(sample(page, R"(batcher_learnt_fixed_seconds{batcher="b"})") == 0);
+    CHECK(sample(page, R"(batcher_learnt_deviation_ratio{batcher="b"})") == 0);
+}
+
 TEST_CASE("every line of a page is one of the format's, and the last one ends") {
     Stats stats;
     stats.wait_time.record(1h, 1'000'000'000'000);  // large sums, too
