@@ -4,10 +4,11 @@
 // items a remote call took along, run_time how long it took. Here is what went wrong on the way, and by what kind.
 //
 //     const batching::grpc::ConnectionStats stats = batching::grpc::connection_stats(handle);
-//     page += batching::to_prometheus(handle.stats(), "digits");
-//     page += batching::grpc::to_prometheus(stats, "digits");
+//     page += batching::to_prometheus(handle.stats(), "web to digits");
+//     page += batching::grpc::to_prometheus(stats, "web to digits");
 //
-// The samples of the latter have the label batcher="<name>", too:
+// The name is not that of the deployment: what has one name is added up. The samples of the latter have the label
+// batcher="<name>", too:
 //
 //   batcher_remote_calls_total       counter  remote calls that have ended, each with many items
 //   batcher_remote_repeats_total     counter  times that one was sent again
