@@ -20,11 +20,19 @@
 #include <stdexcept>
 #include <type_traits>
 
-// clang 14 does not evaluate a consteval constructor inside braces: there it throws when it runs.
+// clang 14 does not evaluate a consteval constructor inside braces: there it throws when it runs, if nothing else refuses it.
 #if defined(__clang_major__) && __clang_major__ < 15
 #define BATCHER_CONSTEVAL constexpr
 #else
 #define BATCHER_CONSTEVAL consteval
+#endif
+// Of a constant. For a consteval function clang's first line would not say what is wrong with its argument.
+#if defined(__clang__)
+#define BATCHER_REFUSE_IF(condition, sentence)                                            \
+    _Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Wgcc-compat\"") \
+        __attribute__((diagnose_if(condition, sentence, "error"))) _Pragma("clang diagnostic pop")
+#else
+#define BATCHER_REFUSE_IF(condition, sentence)
 #endif
 
 namespace batching {
@@ -48,7 +56,8 @@ class Timeout {
 public:
     constexpr Timeout() noexcept = default;  // zero
     // The literal 0. If you see an error here, it means that another number was given without a unit.
-    BATCHER_CONSTEVAL Timeout(int zero) {
+    BATCHER_CONSTEVAL Timeout(int zero)
+        BATCHER_REFUSE_IF(zero != 0, "a duration needs a unit: write 5ms, not 5") {
         if (zero != 0) detail::a_duration_needs_a_unit_write_5ms_not_5();
     }
     // If you see an error here, it means that a number was given without a unit.

@@ -1,4 +1,4 @@
-// expect: a_duration_needs_a_unit_write_5ms_not_5
+// expect: a duration needs a unit
 #include <batcher.hpp>
 
 using namespace std::chrono_literals;

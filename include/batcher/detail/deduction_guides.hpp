@@ -8,10 +8,11 @@
 
 namespace batching {
 
+// A compiler that refuses what stands for the options shows the line of the guide, with its comment.
 template <class F, class... Rules>
     requires(!detail::ExecutionContext<F> && !detail::Executor<F>)
-Batcher(F, Options = {}, Rules...)
-    -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
+Batcher(F, Options = {},  // is a field misspelt? `batching::Options{...}` in its place says which
+        Rules...) -> Batcher<typename detail::Deduced<F>::in, typename detail::Deduced<F>::out>;
 
 template <detail::Executor Executor, class F, class... Rules>
 Batcher(Executor, F, Options = {}, Rules...)
