@@ -1,5 +1,5 @@
 """What the guide adds to MkDocs. A link to a file of the tree outside of the guide is as relative as any; on the site it leads to the
-repository that repo_url names. `api:FILE` is a page of the API reference. C++ is taken from programs, never written into a page; each
+repository that repo_url names. `api:FILE` is a page of the API reference. C++ is what write_code.py has taken from programs; each
 errc has its section in errors.md; and what README.md links to exists. Pages call the repository `REPOSITORY`."""
 
 import pathlib
@@ -22,7 +22,7 @@ def on_pre_build(**_):
 
 
 def on_page_markdown(markdown, page, config, **_):
-    if written := re.search(r"^```cpp\n(?!--8<-- )(.*)", markdown, re.M):
+    if written := re.search(r"(?<! -->\n)^```cpp\n(.*)", markdown, re.M):
         raise PluginError(f"{page.file.src_path} has C++ that is no section of a program: {written[1]}")
 
     def in_repository(match):
@@ -35,6 +35,7 @@ def on_page_markdown(markdown, page, config, **_):
         kind = "tree" if target.is_dir() else "blob"
         return f"]({config.repo_url}/{kind}/main/{target.relative_to(top)}{mark}{anchor})"
 
+    markdown = re.sub(r"^<!-- .* -->\n(?=```)", "", markdown, flags=re.M)
     markdown = markdown.replace("https://REPOSITORY", config.repo_url)
     return re.sub(r"\]\((\.\./[^)\s]+)\)", in_repository, markdown)
 
