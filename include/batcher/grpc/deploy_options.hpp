@@ -78,8 +78,11 @@ struct DeployOptions {
     // Values that take more memory than their bytes did, as a vector of empty vectors, do so on top. A call
     // that does not fit fails at once with RESOURCE_EXHAUSTED, errc::overloaded at a handle; one whose reply
     // does not, with INTERNAL, errc::remote_failure, as it has run. What gRPC has no room for, it resets,
-    // also with RESOURCE_EXHAUSTED, and it takes no new connections meanwhile. 0: 16 times max_message_size,
-    // and at least 256 MiB.
+    // also with RESOURCE_EXHAUSTED. Meanwhile it takes no new connections, and may close those on which
+    // nothing is under way, also those of clients that did no harm: a handle's calls wait for a connection
+    // until it takes some again, at most for their timeout (errc::deadline_exceeded); those of other clients
+    // fail with UNAVAILABLE, unless they have wait_for_ready. 0: 16 times max_message_size, and at least
+    // 256 MiB.
     std::size_t max_memory = 0;
 
     // How long stop() waits for what was accepted; then it is cancelled.
