@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <typeinfo>
 #include <utility>
 #include <vector>
@@ -26,7 +27,8 @@ inline asio::execution_context& context_of(const asio::any_io_executor& executor
 
 // What is known of an execution context; it outlives the context.
 struct ContextState {
-    std::mutex mutex;
+    // Shared by those who post: the thread that a post wakes may post at once, before the other has let go.
+    std::shared_mutex mutex;
     // Under the mutex:
     bool alive = true;
     CompletionExecutor* executors = nullptr;  // all of this context, linked
@@ -77,14 +79,14 @@ public:
     // Posts `task`, or does nothing if the context has gone: who is told that takes care of all tasks.
     template <class Task>
     void post(const Task& task) noexcept {
-        while_alive([&] {
-            with_patience([&] {
-                if (const PlainExecutor* const plain = this->plain(executor_)) {
-                    asio::post(*plain, task);
-                } else {
-                    asio::post(executor_, task);
-                }
-            });
+        const std::shared_lock lock(context_->mutex);
+        if (!context_->alive) return;
+        with_patience([&] {
+            if (const PlainExecutor* const plain = this->plain(executor_)) {
+                asio::post(*plain, task);
+            } else {
+                asio::post(executor_, task);
+            }
         });
     }
 
