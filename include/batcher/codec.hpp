@@ -70,7 +70,7 @@ concept DecodesQuietly = requires(std::string_view bytes, Doubt doubt) {
 template <class T>
 concept ProtobufMessage =
     std::default_initializable<T> && requires(T& message, const T& value, std::string* out) {
-        { value.GetTypeName() } -> std::convertible_to<std::string>;
+        { value.GetTypeName() } -> std::convertible_to<std::string_view>;  // a std::string once
         { value.AppendPartialToString(out) } -> std::same_as<bool>;
         { value.IsInitialized() } -> std::same_as<bool>;
         { message.ParseFromArray(static_cast<const void*>(nullptr), 0) } -> std::same_as<bool>;
@@ -88,7 +88,7 @@ concept ProtobufMessage =
 template <detail::ProtobufMessage T>
 struct Codec<T> {
     // The message's full name.
-    static std::string schema() { return T().GetTypeName(); }
+    static std::string schema() { return std::string(T().GetTypeName()); }
 
     // Appends the message; errc::malformed if it lacks a required field or is too large.
     static void encode(const T& value, std::string& out) {

@@ -57,6 +57,11 @@ public:
     }
     std::string text;
 };
+// The same as newer versions of protobuf have it.
+class NewerFakeMessage : public FakeMessage {
+public:
+    std::string_view GetTypeName() const { return "test.NewerFakeMessage"; }
+};
 
 // Keeps a part of itself as bytes, and reads those with the codec of that part.
 struct Sealed {
@@ -186,6 +191,7 @@ std::string refusal(std::string_view bytes) {
 static_assert(batching::Encodable<int>);
 static_assert(batching::Encodable<std::map<std::string, std::vector<std::optional<Point>>>>);
 static_assert(batching::Encodable<FakeMessage>);
+static_assert(batching::detail::ProtobufMessage<NewerFakeMessage>);
 static_assert(batching::Encodable<Celsius>);
 static_assert(!batching::Encodable<Unknown>);
 static_assert(!batching::Encodable<std::vector<Unknown>>);
@@ -258,6 +264,7 @@ TEST_CASE("a type is named by its shape, in words that every language and compil
     CHECK(Codec<Tree>::schema() == "(int,[...])");
     CHECK(Codec<std::vector<Versioned>>::schema() == "[test.Versioned.v1]");
     CHECK(Codec<FakeMessage>::schema() == "test.FakeMessage");
+    CHECK(Codec<NewerFakeMessage>::schema() == "test.NewerFakeMessage");
     CHECK(Codec<Handmade>::schema() == "test.Handmade");
     CHECK(Codec<Labelled>::schema() == R"({"label":*,"rows":[[float]]})");
     CHECK(Codec<std::tuple<>>::schema() == "()");
