@@ -99,7 +99,7 @@ private:
             watch(context);
         }
         connection->stub->UnaryCall(context.get(), method, {}, &request_, &reply_,
-                                    [self = shared(), context, then](const ::grpc::Status& status) {
+                                    [self = shared(), then](const ::grpc::Status& status) {
                                         self->stop_watching();
                                         (*self.*then)(status);
                                     });
@@ -195,7 +195,16 @@ private:
 
     void ended(std::exception_ptr error) {
         ConnectionCounts::add(remote_->counts.calls);
+        let_go_of_context();
         done(std::move(error), reply_);
+    }
+
+    // Of gRPC's call, too, before a caller goes on: his next call would meet its end in gRPC's queue for the
+    // connection, and gRPC wakes another thread then.
+    void let_go_of_context() {
+        Context context;
+        const std::lock_guard lock(mutex_);
+        context.swap(context_);
     }
 
     // For another attempt; nobody waits for the result of one that is cancelled.
