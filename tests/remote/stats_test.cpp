@@ -182,7 +182,7 @@ TEST_CASE("figures that no Batcher can have are refused") {
 
 TEST_CASE("who asks often does not look at a Batcher more than once in 10 ms") {
     struct Watched final : remote::Served {
-        explicit Watched(int& looks) : Served("watched", "", 1), looked(looks) {}
+        explicit Watched(int& looks) : Served("watched", ""), looked(looks) {}
         std::unique_ptr<remote::Answer> answer(remote::IncomingCall&, remote::Request,
                                                remote::ActiveCalls&,
                                                const rpc::DeployOptions&) override {
@@ -193,6 +193,7 @@ TEST_CASE("who asks often does not look at a Batcher more than once in 10 ms") {
             ++looked;
             return {};
         }
+        std::size_t batch_size() const noexcept override { return 1; }
         std::size_t item_size() const noexcept override { return 0; }
         int& looked;
     };
