@@ -2,9 +2,7 @@
 #include "catch.hpp"
 #include "support.hpp"
 
-#include <filesystem>
 #include <future>
-#include <iterator>
 #include <thread>
 
 namespace life_test {
@@ -172,22 +170,6 @@ TEST_CASE(
     settle(context);
     CHECK(running.value == 2);
 }
-
-#if defined(__linux__)
-TEST_CASE("a Batcher on workers takes no file descriptors before a call has to wait") {
-    const auto open = [] {
-        const std::filesystem::directory_iterator files("/proc/self/fd");
-        return std::distance(begin(files), end(files));
-    };
-    const auto before = open();
-    batching::Batcher batcher{identity, {.batch_timeout = 0ns}};
-    CHECK(batcher.process(1).get() == 1);
-    CHECK(open() == before);
-    batcher.reconfigure({.batch_timeout = 1ms});
-    CHECK(batcher.process(2).get() == 2);
-    CHECK(open() > before);
-}
-#endif
 
 TEST_CASE("destroying a Batcher that owns workers waits for the running batch") {
     Block block;

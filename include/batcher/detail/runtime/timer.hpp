@@ -1,9 +1,7 @@
 // Timer: the clock and the one timer of an engine.
 //
 // It is lazy: it is left alone as long as it goes off early enough, and goes off once too often rather
-// than being set again for each batch, as setting one costs a system call. And it is made when it is first set: an
-// io_context that has one waits in epoll instead of at a condition variable, and is woken with its lock held, so that who
-// wakes up has to wait once more.
+// than being set again for each batch, as setting one costs a system call.
 #pragma once
 
 #include <batcher/detail/asio.hpp>
@@ -13,7 +11,6 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 namespace batching::detail {
@@ -45,18 +42,17 @@ public:
 template <class Clock>
 class LazyTimer final : public Timer {
 public:
-    explicit LazyTimer(const asio::any_io_executor& executor) : executor_(executor) {}
+    explicit LazyTimer(const asio::any_io_executor& executor) : timer_(std::in_place, executor) {}
 
     Time now() const noexcept override { return time_of<Clock>(Clock::now()); }
 
     void arm(Time at, std::shared_ptr<Engine> engine) noexcept override {
-        if (!executor_ || (armed_for_ && *armed_for_ <= at)) return;
+        if (!timer_ || (armed_for_ && *armed_for_ <= at)) return;
         using Duration = typename Clock::duration;
         using Point = typename Clock::time_point;
         armed_for_ = at;
         const Point point(at == (Time::max)() ? (Duration::max)()
                                               : std::chrono::ceil<Duration>(at));
-        while (!timer_) make();
         with_patience([&] {
             timer_->expires_at(point);
             timer_->async_wait(Alarm{engine, at});
@@ -72,24 +68,9 @@ public:
         armed_for_.reset();
     }
 
-    void destroy() noexcept override {
-        timer_.reset();
-        executor_ = {};
-    }
+    void destroy() noexcept override { timer_.reset(); }
 
 private:
-    // A context makes its first timer of file descriptors. Where none is left, one is waited for, like memory.
-    void make() noexcept {
-        with_patience([&] {
-            try {
-                timer_.emplace(executor_);
-            } catch (const asio::system_error&) {
-                std::this_thread::sleep_for(std::chrono::milliseconds(1));
-            }
-        });
-    }
-
-    asio::any_io_executor executor_;  // empty: its context is gone
     std::optional<
         asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, asio::any_io_executor>>
         timer_;
