@@ -75,7 +75,8 @@ private:
         call.state(CallState::created);
         call.state(CallState::queued);
         // Each another.
-        call.until.at = Rules::after(now_, timeout_ + Time(came_ * 7'919 % 1'000'003));
+        const Time more(came_ * 7'919 % 1'000'003);
+        call.until.at = Rules::after(Rules::after(now_, timeout_), more);
         call.until.call = &call;
         call.deadline = timeout_ == Rules::never ? nullptr : &call.until;
         return call;
