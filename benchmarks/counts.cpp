@@ -7,6 +7,7 @@
 #include <arrangements.hpp>
 #include <competitors/asio_channel.hpp>
 #include <competitors/batcher.hpp>
+#include <competitors/batcher_with_terms.hpp>
 #include <competitors/floor_awaitable.hpp>
 #include <competitors/floor_one_thread.hpp>
 #include <competitors/floor_producers.hpp>
@@ -60,6 +61,14 @@ std::vector<Arrangement> arrangements() {
         {"batcher_at_once", callers_on_one_thread<BatcherAtOnce, PlainCoroutines>},
         {"batcher_with_target", callers_on_one_thread<BatcherWithTarget, PlainCoroutines>},
         {"batcher_bounded_queue", callers_on_one_thread<BatcherWithBoundedQueue, PlainCoroutines>},
+        {"batcher_timeout", callers_on_one_thread<BatcherAsked<SameTimeout>, PlainCoroutines>},
+        {"batcher_any_timeout", callers_on_one_thread<BatcherAsked<AnyTimeout>, PlainCoroutines>},
+        {"batcher_any_priority", callers_on_one_thread<BatcherAsked<AnyPriority>, PlainCoroutines>},
+        {"batcher_weight", callers_on_one_thread<BatcherWithRule<WeightOfOne>, PlainCoroutines>},
+        {"batcher_key_of_100",
+         callers_on_one_thread<BatcherWithRule<KeyOfHundred>, PlainCoroutines>, 6'400},
+        {"batcher_deduplicated",
+         callers_on_one_thread<BatcherWithRule<Deduplicated>, PlainCoroutines>},
         {"batcher_1_context", contexts(1)},
         {"batcher_32_contexts", contexts(32)},
 #if defined(BENCHMARKS_WITH_TBB)
