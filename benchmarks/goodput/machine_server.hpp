@@ -79,7 +79,7 @@ public:
 private:
     const Rules& rules() const { return machine_.rules(); }
 
-    // As Engine::push_with_terms() and submit_with_terms(): one that is in no hurry is not looked at when it comes.
+    // As Engine::push_with_deadline() and submit_with_terms(): one that is in no hurry is not looked at when it comes.
     void arrived_with_deadline(SimulatedCall& call) {
         call.priority = call.lane = batching::Priority::normal;
         call.in_place = false;
@@ -87,7 +87,7 @@ private:
         call.until.at = Rules::after(call.queued_at, objective_);
         call.until.call = &call;
         call.deadline = &call.until;
-        if (machine_.unhurried(call.until)) {
+        if (call.until.at >= unhurried_) {
             machine_.arrived_with_terms(call);
             return seen_or_not(rules().units.of(call.weight));
         }
@@ -114,6 +114,7 @@ private:
             const batching::detail::Outlook outlook = machine_.decide(now, true);
             simulation_.wake_at(outlook.wake_at.value_or(never));
             notify_after_ = outlook.notify_after == 0 ? Rules::no_limit : outlook.notify_after;
+            unhurried_ = outlook.unhurried;
             more = carry_out(machine_.take_actions());
         }
     }
@@ -186,6 +187,7 @@ private:
     std::vector<Batch*> running_;  // in each slot
     std::size_t unseen_ = 0;
     std::size_t notify_after_ = 1;
+    Time unhurried_ = never;
 };
 
 }  // namespace goodput

@@ -100,7 +100,7 @@ private:
         call.until.at = Rules::after(now_, arrival.timeout);
         call.until.call = &call;
         call.deadline = &call.until;
-        if (!machine_.unhurried(call.until) && machine_.admit(call, 1, 0, now_)) {
+        if (call.until.at < unhurried_ && machine_.admit(call, 1, 0, now_)) {
             give_back(call);
         } else {
             machine_.arrived_with_terms(call);
@@ -115,6 +115,7 @@ private:
             const batching::detail::Outlook outlook = machine_.decide(now_, true);
             wake_at_ = outlook.wake_at.value_or(never);
             notify_after_ = outlook.notify_after == 0 ? Rules::no_limit : outlook.notify_after;
+            unhurried_ = outlook.unhurried;
             batching::detail::Actions actions = machine_.take_actions();
             more = !actions.start.empty();
             while (Batch* const batch = actions.start.pop()) form(*batch);
@@ -218,6 +219,7 @@ private:
     std::size_t next_ = 0;  // in the trace
     Time wake_at_ = never;
     std::size_t notify_after_ = 1;
+    Time unhurried_ = never;
     std::size_t unseen_ = 0;
 
     std::vector<Time> latencies_;

@@ -32,6 +32,8 @@ using Clock = CountedClock<0>;
 using OtherClock = CountedClock<1>;
 
 constexpr Time tolerance = 50us;
+constexpr char engine{};  // whose address stands for one
+constexpr char other_engine{};
 
 // How often the clock is read for so many calls, each of which is given the time that it is.
 template <class C = Clock>
@@ -49,7 +51,7 @@ std::size_t reads_for(std::size_t calls, Time each_takes = 0ns) {
 TEST_CASE("outside a burst each call reads the clock", "[burst_clock]") {
     CHECK(reads_for(100) == 100);
     {
-        const Burst burst;
+        const Burst burst(&engine);
         reads_for(10);
     }
     CHECK(reads_for(100) == 100);
@@ -58,7 +60,7 @@ TEST_CASE("outside a burst each call reads the clock", "[burst_clock]") {
 TEST_CASE("in a burst of fast calls 1, 4, 16, and then 32 at a time share a reading",
           "[burst_clock]") {
     for (int i = 0; i < 2; ++i) {  // the second burst begins anew
-        const Burst burst;
+        const Burst burst(&engine);
         CHECK(reads_for(1) == 1);
         CHECK(reads_for(4) == 1);
         CHECK(reads_for(16) == 1);
@@ -68,7 +70,7 @@ TEST_CASE("in a burst of fast calls 1, 4, 16, and then 32 at a time share a read
 }
 
 TEST_CASE("calls that share a reading are given its time, not one from before", "[burst_clock]") {
-    const Burst burst;
+    const Burst burst(&engine);
     reads_for(1);
     Clock::at += tolerance / 2;
     const Time now = Clock::at;
@@ -77,7 +79,7 @@ TEST_CASE("calls that share a reading are given its time, not one from before", 
 
 TEST_CASE("a call that takes as long as the tolerance makes the next ones read the clock again",
           "[burst_clock]") {
-    const Burst burst;
+    const Burst burst(&engine);
     CHECK(reads_for(20, tolerance) == 20);
     CHECK(reads_for(1) == 1);
     CHECK(reads_for(4) == 1);  // they are fast again
@@ -88,27 +90,29 @@ TEST_CASE("a call that takes as long as the tolerance makes the next ones read t
 
 TEST_CASE("calls that take less than the tolerance in all go on to share readings",
           "[burst_clock]") {
-    const Burst burst;
+    const Burst burst(&engine);
     CHECK(reads_for(1 + 4 + 16 + 32 + 32, tolerance / 32 - 1ns) == 5);
 }
 
 TEST_CASE("a burst inside another one begins anew, and ends both", "[burst_clock]") {
-    const Burst outer;
+    const Burst outer(&engine);
     CHECK(reads_for(1 + 4 + 16) == 3);
     CHECK(reads_for(10) == 1);  // 22 more might share it
     {
-        const Burst inner;
+        const Burst inner(&other_engine);
         CHECK(reads_for(1) == 1);
         CHECK(reads_for(2) == 1);  // 2 more might share it
+        CHECK(Burst::under_way_of(&other_engine));
+        CHECK_FALSE(Burst::under_way_of(&engine));
     }
-    CHECK(Burst::under_way());
+    CHECK(Burst::under_way_of(&engine));
     CHECK(reads_for(1) == 1);
     CHECK(reads_for(4) == 1);
 }
 
 TEST_CASE("a call by another clock is not given the time of this one", "[burst_clock]") {
     OtherClock::at = 5h;
-    const Burst burst;
+    const Burst burst(&engine);
     CHECK(reads_for(1 + 4) == 2);
     CHECK(reads_for(2) == 1);  // 14 more might share it
     CHECK(reads_for<OtherClock>(1) == 1);

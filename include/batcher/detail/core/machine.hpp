@@ -77,8 +77,6 @@ public:
     // waits, or whose batch has younger ones. A batch that has none is for who runs it to end.)
     bool any_late(Time now) const noexcept;
     bool has_deadlines() const noexcept { return !deadlines_.empty(); }
-    // Nothing has to be done for a call with this deadline before Outlook::wake_at, or notify_after more.
-    bool unhurried(const Deadline& deadline) const noexcept { return deadline.at >= unhurried_; }
     // Those calls fail; with `error`, if the timeout is the handle's.
     void expire(Time now, const std::exception_ptr& error) noexcept;
 
@@ -280,10 +278,9 @@ private:
     Slots slots_;
     Estimate estimate_;
     Echo echo_;
-    bool had_deadlines_ = false;     // so run times are learnt
-    Time unhurried_ = Rules::never;  // deadlines from then on: see unhurried()
-    Deadlines deadlines_;            // of calls that wait or run
-    std::size_t sharing_ = 0;        // calls that wait for the place of another
+    bool had_deadlines_ = false;   // so run times are learnt
+    Deadlines deadlines_;          // of calls that wait or run
+    std::size_t sharing_ = 0;      // calls that wait for the place of another
     Time late_at_ = Rules::never;  // when to look for calls in batches whose deadlines have passed
     std::size_t starting_ = 0;     // batches that have a slot, and are not formed yet
     std::uint64_t formed_ = 0;     // batches so far

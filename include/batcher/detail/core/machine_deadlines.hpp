@@ -81,9 +81,11 @@ inline void Machine::note_deadlines(Batch& batch) noexcept {
     late_at_ = (std::min)(late_at_, rules_.deadline(*oldest));
 }
 
-// From when on deadlines of calls to come need nothing at once, however many of those come until they are seen.
+// From when on deadlines of calls to come need nothing at once. Some number of those has to be seen, so that whoever relies
+// on an earlier answer finds this one, or is found (Engine::push_with_deadline()).
 BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time now) noexcept {
-    unhurried_ = outlook.wake_at.value_or(Rules::never);
+    outlook.unhurried = outlook.wake_at.value_or(Rules::never);
+    if (outlook.notify_after == 0) outlook.notify_after = Rules::no_limit;
     if (!estimate_.known()) return;
     Line& line = queue_.main();
     const std::size_t most = sizes_.most(rules_.max_batch_size);
@@ -91,12 +93,12 @@ BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time 
     const bool hurried =
         slots_.needed() != 0 && !line.empty() && leave_by(line, most) < rules_.due(line);
     const std::size_t unseen = hurried ? 1 : 64;
-    if (outlook.notify_after == 0 || outlook.notify_after > unseen) outlook.notify_after = unseen;
-    const Time leaves = Rules::after(unhurried_, run_time_to_meet(most));
+    outlook.notify_after = (std::min)(outlook.notify_after, unseen);
+    const Time leaves = Rules::after(outlook.unhurried, run_time_to_meet(most));
     const std::size_t ahead =
         sizes_.of(queue_.size() + unseen, queue_.weight() + rules_.units.weight_of(unseen));
     const Time served = Rules::after(now, estimate_.ample(ahead, most));
-    unhurried_ = (std::max)(leaves, served);
+    outlook.unhurried = (std::max)(leaves, served);
 }
 
 BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) const noexcept {

@@ -24,6 +24,8 @@ enum class Accept : std::uint8_t { all_or_none, as_many_as_fit };
 struct Outlook {
     std::optional<Time> wake_at;   // at this instant, or earlier
     std::size_t notify_after = 0;  // after so many arrivals; 0: however many there are
+    // Calls whose deadline is then, or later, need nothing at once: there is time until wake_at, or notify_after.
+    Time unhurried = (Time::max)();
 };
 
 // What an arrival counts where weights are limited: its weight in units of 2^bits, and so much that max_batch_size of them

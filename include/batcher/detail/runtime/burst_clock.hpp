@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <batcher/detail/core/call.hpp>
 #include <chrono>
+#include <utility>
 
 namespace batching::detail {
 
@@ -26,24 +27,25 @@ struct ClockReading {
     const char* shared_by = nullptr;  // calls that need this clock; nobody any more if it is null
     unsigned uses = 0;
     unsigned uses_left = 0;
-    unsigned bursts = 0;  // one in another
+    const void* resumed_by = nullptr;  // of bursts in one another the innermost
 };
 
-// While one lives, this thread resumes the callers of one batch.
+// While one lives, this thread resumes the callers of one batch of an engine, which lives as long.
 class Burst {
 public:
-    Burst() noexcept {
-        ++reading.bursts;
+    explicit Burst(const void* engine) noexcept
+        : outer_(std::exchange(reading.resumed_by, engine)) {
         forget();
     }
     Burst(const Burst&) = delete;
     Burst& operator=(const Burst&) = delete;
     ~Burst() {
-        --reading.bursts;
+        reading.resumed_by = outer_;
         forget();
     }
 
-    static bool under_way() noexcept { return reading.bursts != 0; }
+    static bool under_way() noexcept { return reading.resumed_by != nullptr; }
+    static bool under_way_of(const void* engine) noexcept { return reading.resumed_by == engine; }
 
     template <class Clock>
     static Time now(Time tolerance) noexcept {
@@ -85,6 +87,7 @@ private:
     }
 
     inline static constinit thread_local ClockReading reading{};
+    const void* const outer_;
 };
 
 }  // namespace batching::detail

@@ -274,7 +274,8 @@ private:
     Intake plain_intake_;
     Intake intake_with_rules_;
     Intake& intake() noexcept { return has_rules() ? intake_with_rules_ : plain_intake_; }
-    std::atomic<bool> with_terms_{false};  // some calls have had terms
+    std::atomic<bool> with_terms_{false};        // some calls have had terms
+    std::atomic<Time> unhurried_{Rules::never};  // as the last Outlook says
     std::mutex mutex_;
     Options options_;  // in force
     WeightLimits weight_limits_;

@@ -17,6 +17,8 @@ inline Actions Engine::pump(Time now) noexcept {
             machine_.expire(now, runner_->too_late());
         const Outlook outlook = machine_.decide(now, sending_ == 0);
         if (outlook.wake_at) timer_->arm(*outlook.wake_at, shared_from_this());
+        if (unhurried_.load(std::memory_order_relaxed) != outlook.unhurried)
+            unhurried_.store(outlook.unhurried);
         if (outlook.notify_after == 0 || intake().watch(outlook.notify_after)) break;
         collect();
     }
@@ -228,7 +230,7 @@ inline void Engine::hand_back(Batch& batch, Group& group) {
     // No lock: who destroys a suspended caller does so on the caller's executor, or otherwise ordered with
     // it, as he could not know else that it is still suspended.
     try {
-        const Burst burst;
+        const Burst burst(this);
         while (Call* const call = group.calls.pop_front()) call->hand_back();
     } catch (...) {
         if (!group.calls.empty()) {

@@ -35,10 +35,16 @@ BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::siz
     carry_out(actions);
 }
 
-// It goes by what the machine has said last, so that must be the last: under the lock.
+// It goes by what the machine has said last, and that must be the last: under the lock; or where this engine cannot go
+// meanwhile, by looking again after the push, as the machine says it before it looks for arrivals.
 BATCHER_NOINLINE inline bool Engine::push_with_deadline(ItemCall& call) noexcept {
-    const std::lock_guard lock(mutex_);
-    return machine_.unhurried(*call.deadline) && intake().push(call, call, units_.of(call.weight));
+    const Time deadline = call.deadline->at;
+    Lock lock(mutex_, std::defer_lock);
+    if (!Burst::under_way_of(this)) lock.lock();
+    if (deadline < unhurried_.load() || !push_with_terms(call)) return false;
+    if (!lock && deadline < unhurried_.load()) [[unlikely]]
+        settle(this->lock());
+    return true;
 }
 
 // Of calls with terms each has a fate of its own, unless all are accepted or none.

@@ -30,7 +30,7 @@ public:
             if (countdown != 0 && countdown <= count) return false;
             oldest.next = to_link(head);
             const std::uint64_t next = pack(&newest, countdown == 0 ? 0 : countdown - count);
-            if (head_.compare_exchange_weak(head, next, std::memory_order_release,
+            if (head_.compare_exchange_weak(head, next, std::memory_order_seq_cst,
                                             std::memory_order_relaxed)) {
                 return true;
             }
@@ -45,11 +45,10 @@ public:
     // The countdown starts again at `countdown`; a large number may be rounded down. False, and nothing
     // changed, if something has arrived since the last collect().
     bool watch(std::size_t countdown) noexcept {
-        std::uint64_t head = head_.load(std::memory_order_relaxed);
+        std::uint64_t head = head_.load();
         const std::uint64_t next = pack(nullptr, countdown);
         while (to_link(head) == nullptr) {
-            if (head == next) return true;
-            if (head_.compare_exchange_weak(head, next, std::memory_order_relaxed)) return true;
+            if (head == next || head_.compare_exchange_weak(head, next)) return true;
         }
         return false;
     }
