@@ -171,7 +171,8 @@ private:
                    formed("timeout", stats.batches_timeout);
                    formed("flushed", stats.batches_flushed);
                });
-        family("batches_cut_total", "counter", "Batches made smaller, by what did so.",
+        family("batches_cut_total", "counter",
+               "Batches made smaller, or that left early, by what did so.",
                [&](const Labelled& batcher, const Stats& stats) {
                    const auto cut = [&](std::string_view by, std::uint64_t batches) {
                        page_.sample(batcher.with("by", by), batches);

@@ -37,8 +37,9 @@ struct Stats {
 
     // ---- batches formed, by why they left ----
 
-    std::uint64_t batches_full = 0;     // max_batch_size items waited
-    std::uint64_t batches_timeout = 0;  // the oldest item had waited batch_timeout
+    std::uint64_t batches_full = 0;  // max_batch_size items waited
+    // The oldest item had waited batch_timeout, or one left for its deadline.
+    std::uint64_t batches_timeout = 0;
     std::uint64_t batches_flushed = 0;  // flush(), close() or drain() was called
 
     // ---- and by what made them smaller, where calls have weights, keys or deadlines ----
@@ -47,7 +48,7 @@ struct Stats {
     std::uint64_t batches_cut_by_weight = 0;
     // Items of other keys waited, which could not go with them.
     std::uint64_t batches_cut_by_key = 0;
-    // More items would have made one of them late.
+    // More items, or a longer wait for them, would have made one of them late.
     std::uint64_t batches_cut_by_deadline = 0;
 
     // ---- items, now ----

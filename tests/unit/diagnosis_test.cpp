@@ -170,7 +170,11 @@ TEST_CASE("diagnosis: flushes") {
 TEST_CASE("diagnosis: deadlines that make batches smaller, and deadlines that are missed") {
     Stats stats = left_full({}, {100, 20, 5ms, 10ms});
     stats.batches_cut_by_deadline = 40;
-    CHECK(says(stats, "The deadlines limit the batches: 40 % were made smaller to meet one"));
+    CHECK(says(stats, "The deadlines limit the batches: 40 % left early or smaller to meet one"));
+    Stats early = left_by_timeout({.batch_timeout = batching::no_timeout}, {100, 3, 20ms, 1ms});
+    CHECK(says(early, "Nothing stands out"));
+    early.batches_cut_by_deadline = 100;
+    CHECK(says(early, "The deadlines limit the batches: 100 % left early or smaller to meet one"));
     stats.submitted += 500;
     stats.expired = 500;
     CHECK(

@@ -162,6 +162,16 @@ TEST_CASE("stats say what made batches smaller than they may be: deadlines") {
     ask(32, {.timeout = 25ms});
     CHECK(batcher.stats().batches_cut_by_deadline >= 1);
     CHECK(sizes[20] < 32);
+    batcher.reconfigure({.max_batch_size = 32, .batch_timeout = batching::no_timeout});
+    const auto before = batcher.stats();
+    ask(1, {.timeout = 1s});
+    for (int i = 0; i < 1'000; ++i) {
+        ManualClock::advance(1ms);
+        settle(context);
+    }
+    CHECK(batcher.stats().expired == before.expired);
+    CHECK(batcher.stats().batches_timeout == before.batches_timeout + 1);
+    CHECK(batcher.stats().batches_cut_by_deadline == before.batches_cut_by_deadline + 1);
 }
 
 TEST_CASE("stats say which options are in force") {

@@ -382,6 +382,31 @@ TEST_CASE(
     CHECK(batcher.stats().expired == 0);
 }
 
+// As if timers went off up to 40 us late.
+TEST_CASE("a batch that waits for nothing but its deadlines meets them where timers are late") {
+    Fixture f;
+    ManualBatcher batcher(f.context,
+                          [](const std::vector<int>& items) {
+                              ManualClock::advance(1us);
+                              return items;
+                          },
+                          {.max_batch_size = 10, .batch_timeout = no_timeout});
+    for (int i = 0; i < 8; ++i) {
+        for (int item = 0; item < 10; ++item) f.ask(batcher, item, {.timeout = 1h});
+        settle(f.context);
+    }
+    const auto expired_of = [&](int calls) {
+        const auto before = batcher.stats().expired;
+        for (int i = 0; i < calls; ++i) {
+            const auto& reply = f.ask(batcher, i, {.timeout = 1ms + i * 7us});
+            while (reply.pending()) f.advance(40us);
+        }
+        return batcher.stats().expired - before;
+    };
+    expired_of(20);  // until that is known
+    CHECK(expired_of(100) <= 10);
+}
+
 TEST_CASE("once the call that is in a hurry has gone, the others wait for their batch to fill") {
     Fixture f;
     ManualBatcher batcher(f.context, f.batches.doubling(),

@@ -106,7 +106,7 @@ private:
         const double cut = of_batches(stats_.batches_cut_by_deadline);
         if (cut < 0.2) return {};
         return fmt::format(
-            "The deadlines limit the batches: {} were made smaller to meet one, and they have {}; "
+            "The deadlines limit the batches: {} left early or smaller to meet one, and have {}; "
             "longer timeouts would let them grow.",
             percent(cut), of_most());
     }
@@ -182,9 +182,9 @@ private:
     }
 
     std::string slots() const {
-        if (of_batches(stats_.batches_timeout) < 0.5) return {};
-        const Time wait = stats_.wait_time.mean();
         const Time timeout = stats_.options.batch_timeout;
+        if (of_batches(stats_.batches_timeout) < 0.5 || timeout == no_timeout) return {};
+        const Time wait = stats_.wait_time.mean();
         const Time beyond = wait - timeout;
         if (beyond * 10 < wait || wait * 3 < stats_.run_time.mean()) return {};
         if (stats_.remote) {
@@ -270,6 +270,7 @@ private:
     bool waits_in_vain() const {
         return of_batches(stats_.batches_timeout) >= 0.5 &&
                stats_.options.batch_timeout != Time::zero() &&
+               stats_.options.batch_timeout != no_timeout &&
                stats_.options.latency_target == no_timeout;
     }
 

@@ -16,6 +16,7 @@
 #include <batcher/detail/core/deadlines.hpp>
 #include <batcher/detail/core/echo.hpp>
 #include <batcher/detail/core/estimate.hpp>
+#include <batcher/detail/core/lateness.hpp>
 #include <batcher/detail/core/outbox.hpp>
 #include <batcher/detail/core/pool.hpp>
 #include <batcher/detail/core/queue.hpp>
@@ -77,6 +78,8 @@ public:
     // waits, or whose batch has younger ones. A batch that has none is for who runs it to end.)
     bool any_late(Time now) const noexcept;
     bool has_deadlines() const noexcept { return !deadlines_.empty(); }
+    // The time of an Outlook has been noticed so late.
+    void woken(Time late) noexcept { timers_.saw(late); }
     // Those calls fail; with `error`, if the timeout is the handle's.
     void expire(Time now, const std::exception_ptr& error) noexcept;
 
@@ -186,7 +189,7 @@ private:
     bool may_start(Time now) noexcept;
     std::size_t most_in_batch() const noexcept;
 
-    void start() noexcept;
+    void start(Time now) noexcept;
     // The line whose turn it is, or null.
     Line* next_line(Time now) noexcept;
     std::optional<DispatchReason> reason(Line& line, Time now) const noexcept;
@@ -277,6 +280,8 @@ private:
 
     Slots slots_;
     Estimate estimate_;
+    Lateness timers_;
+    Lateness starts_;  // of batches, after they were told to
     Echo echo_;
     bool had_deadlines_ = false;   // so run times are learnt
     Deadlines deadlines_;          // of calls that wait or run

@@ -104,7 +104,8 @@ BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time 
 BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) const noexcept {
     if (!estimate_.known() || rules_.is_full(line)) return Rules::never;
     const Time earliest = line.earliest_deadline();
-    return earliest == Rules::never ? earliest : earliest - run_time_to_meet(size);
+    if (earliest == Rules::never) return earliest;
+    return earliest - run_time_to_meet(size) - timers_.margin() - starts_.margin();
 }
 
 // With so much time left a batch is not made smaller, and none of its calls is let go.

@@ -67,6 +67,8 @@ struct Machine::Filling {
 };
 
 BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Time now) noexcept {
+    const bool early =
+        batch.reason == DispatchReason::timeout && !has_target() && rules_.due(line) > now;
     const Time aged = rules_.aged(now);
     Line::Row row = line.next_row(aged);
     Filling filling = begin_filling(line, row.lane->front(), now);
@@ -81,7 +83,7 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
         if (!take_careful(batch, line, row, filling)) break;
         row = line.next_row(aged);
     }
-    note_cut(batch, line, filling.allowed < filling.size);
+    note_cut(batch, line, early || (filling.allowed < filling.size && !line.empty()));
     if (batch.line == nullptr) return;
     if (batch.items != 0) {
         ++line.running;
@@ -244,7 +246,7 @@ inline void Machine::note_cut(const Batch& batch, const Line& line, bool by_dead
     if (batch.items == 0 || batch.items == rules_.max_batch_size) return;
     const bool heavy = batch.weight == rules_.max_batch_weight ||
                        (!line.empty() && rules_.latency_target == Rules::never);
-    if (by_deadline && !line.empty()) {
+    if (by_deadline) {
         recorder_.cut_by_deadline();
     } else if (rules_.weighed() && heavy) {
         recorder_.cut_by_weight();

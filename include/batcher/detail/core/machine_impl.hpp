@@ -10,6 +10,7 @@ namespace batching::detail {
 
 inline bool Machine::ready(Batch& batch, Time now) noexcept {
     --starting_;
+    starts_.saw(now - batch.started);
     batch.number = formed_ + 1;
     if (Line* const line = next_line(now)) {
         const std::optional<DispatchReason> why = reason(*line, now);
@@ -29,7 +30,7 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
 
 [[gnu::always_inline]] inline Outlook Machine::decide(Time now, bool results_sent) noexcept {
     if (rules_.keyed) pass_time(now);
-    while (may_start(now)) start();
+    while (may_start(now)) start(now);
     if (!drains_.empty() && results_sent && idle()) {
         Batch& batch = outbox_.completed_batch(nullptr);
         drains_.for_each([&](Call& call) { Outbox::join(call, batch); });
@@ -108,8 +109,9 @@ inline Time Machine::due(Line& line, Time now) const noexcept {
     return line.only_plain_calls() ? due : (std::min)(due, leave_by(line, sizes_.of(line)));
 }
 
-inline void Machine::start() noexcept {
+inline void Machine::start(Time now) noexcept {
     Batch& batch = pool_.take();
+    batch.started = now;
     batch.slot = slots_.take();
     batch.phase.store(BatchPhase::starting, std::memory_order_relaxed);
     ++starting_;

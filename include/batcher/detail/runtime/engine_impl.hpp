@@ -72,7 +72,9 @@ inline void Engine::sent() noexcept {
 inline void Engine::on_timer(Time at) {
     Lock locked = lock();
     timer_->expired(at);
-    Actions actions = pump(timer_->now());
+    const Time now = timer_->now();
+    machine_.woken(now - at);
+    Actions actions = pump(now);
     locked.unlock();
     Batch* const here = actions.start.pop();
     carry_out(actions);
