@@ -130,8 +130,9 @@ Batcher<In, Out> connect(Executor executor, std::string address, std::string nam
 template <class In, class Out, batching::detail::ExecutionContext Context, class... Rules>
 Batcher<In, Out> connect(Context& context, std::string address, std::string name,
                          ConnectOptions options = {}, Rules... rules) {
-    return connect<In, Out>(context.get_executor(), std::move(address), std::move(name),
-                            std::move(options), std::move(rules)...);
+    // In full: else Asio's own connect<Protocol, Executor>() is considered too, which does not compile for these types.
+    return grpc::connect<In, Out>(context.get_executor(), std::move(address), std::move(name),
+                                  std::move(options), std::move(rules)...);
 }
 
 }  // namespace batching::grpc
