@@ -10,7 +10,7 @@
 // their usual lateness (50 us or so).
 #pragma once
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <compare>

@@ -13,7 +13,7 @@
 // Complexity: O(log(sizes) + copies).
 #pragma once
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <batcher/batch_function.hpp>

@@ -1,7 +1,7 @@
 // in_words: times in sentences.
 #pragma once
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <chrono>
 #include <string>
