@@ -59,6 +59,11 @@ inline int milliseconds_of(std::chrono::milliseconds time) noexcept {
         std::min<std::chrono::milliseconds::rep>(time.count(), std::numeric_limits<int>::max()));
 }
 
+// An argument of gRPC's channels that its headers have no name for: how long the answer to any ping may take, a minute by
+// default. With gRPC 1.83 nothing else ends a connection with a silent peer, as the timer of its keepalive timeout is never
+// started; 1.51 does not know it, and ignores it.
+inline constexpr const char* ping_timeout_argument = "grpc.http2.ping_timeout_ms";
+
 // `time` from now; a year at most, as the longest times cannot be added to now.
 inline std::chrono::system_clock::time_point from_now(std::chrono::milliseconds time) noexcept {
     return std::chrono::system_clock::now() +

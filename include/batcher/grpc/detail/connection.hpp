@@ -138,6 +138,7 @@ inline ::grpc::ChannelArguments channel_arguments(const ConnectOptions& options,
         const Keepalive keepalive = keepalive_of(options);
         arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, milliseconds_of(keepalive.interval));
         arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, milliseconds_of(keepalive.timeout));
+        arguments.SetInt(ping_timeout_argument, milliseconds_of(keepalive.timeout));
         arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
         arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     }

@@ -165,6 +165,8 @@ private:
                                        milliseconds_of(options_.keepalive.interval));
             builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                                        milliseconds_of(options_.keepalive.timeout));
+            builder.AddChannelArgument(ping_timeout_argument,
+                                       milliseconds_of(options_.keepalive.timeout));
             builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
         }
     }
