@@ -88,6 +88,13 @@ public:
         return call_context(options, deadline, wait_for_ready);
     }
 
+    // A connection that there cannot be. Who asks through it is told at once if the key is unusable.
+    std::shared_ptr<const Connection> to_nowhere() const {
+        return std::make_shared<const Connection>("unix:/dev/null/nowhere", credentials_,
+                                                  channel_arguments(options, false, true),
+                                                  options.tls.has_value());
+    }
+
     // Why the last attempt to connect failed; "" if there has been an answer since.
     std::string reason() const {
         const std::lock_guard lock(mutex_);

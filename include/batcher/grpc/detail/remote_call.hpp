@@ -120,6 +120,7 @@ private:
                                                  self->not_yet(status, context, *connection);
                                          });
         watch_->ask();
+        watch_->ask_of_key();
     }
 
     // On a thread of the watch, as those below.

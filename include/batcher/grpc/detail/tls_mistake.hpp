@@ -21,6 +21,11 @@ inline bool has_one_of(std::string_view text, std::initializer_list<std::string_
     return false;
 }
 
+// Whether gRPC cannot use the certificate and its key: it makes no connection then, not even in vain.
+inline bool key_is_unusable(std::string_view reason) {
+    return has_one_of(reason, {"empty address list"});
+}
+
 // What is wrong, and what to do; "" if TLS is not to blame.
 inline std::string tls_mistake(std::string_view reason, const ConnectOptions& options) {
     if (!options.tls) return {};
@@ -41,7 +46,7 @@ inline std::string tls_mistake(std::string_view reason, const ConnectOptions& op
     if (has_one_of(reason, {"wrong version number", "WRONG_VERSION_NUMBER"})) {
         return "it does not speak TLS on this port; connect without tls, or to another port";
     }
-    if (has_one_of(reason, {"empty address list"})) {
+    if (key_is_unusable(reason)) {
         return fmt::format(
             "the private key {} does not fit the certificate {}, or one of the PEM "
             "files of tls is damaged",

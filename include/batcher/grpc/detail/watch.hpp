@@ -9,6 +9,7 @@
 
 #include <batcher/grpc/detail/byte_buffer.hpp>
 #include <batcher/grpc/detail/remote.hpp>
+#include <batcher/grpc/detail/tls_mistake.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -56,6 +57,21 @@ public:
         connection_->stub->UnaryCall(context.get(), describe_method, {}, &nothing_, &reply_,
                                      [self = shared_from_this(), context](
                                          const ::grpc::Status& status) { self->answered(status); });
+    }
+
+    // With gRPC 1.83 who asks through a channel to all addresses is not told that the key does not fit its certificate,
+    // and waits as long as the call. So somebody asks elsewhere, until there has been a connection.
+    void ask_of_key() {
+        const auto& tls = remote_->options.tls;
+        if (!tls || tls->private_key.empty() || remote_->recognised()) return;
+        const auto context = remote_->new_context(from_now(std::chrono::seconds(10)), false);
+        const auto nowhere = remote_->to_nowhere();
+        const auto reply = std::make_shared<::grpc::ByteBuffer>();
+        nowhere->stub->UnaryCall(
+            context.get(), describe_method, {}, &nothing_, reply.get(),
+            [self = shared_from_this(), context, nowhere, reply](const ::grpc::Status& status) {
+                if (key_is_unusable(status.error_message())) self->on_answer_(status);
+            });
     }
 
     // The call waits no more.
