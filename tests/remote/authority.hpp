@@ -33,9 +33,14 @@ public:
         std::ofstream(base + ".ext") << "subjectAltName=DNS:localhost,IP:127.0.0.1\n";
         run_command("openssl req -newkey rsa:2048 -nodes -subj /CN=" + whom + " -keyout " + base +
                     ".key -out " + base + ".csr");
-        run_command("openssl x509 -req -days " + std::to_string(days) + " -in " + base +
-                    ".csr -CA " + certificate() + " -CAkey " + key() +
-                    " -CAcreateserial -extfile " + base + ".ext -out " + base + ".pem");
+        const std::string sign = "openssl x509 -req -in " + base + ".csr -CA " + certificate() +
+                                 " -CAkey " + key() + " -CAcreateserial -extfile " + base +
+                                 ".ext -out " + base + ".pem";
+        const std::string for_days = sign + " -days " + std::to_string(days);
+        // From 3.6 on OpenSSL takes no negative number of days; 3.0 takes no dates.
+        const std::string in_2020 =
+            sign + " -not_before 20200101000000Z -not_after 20200102000000Z";
+        run_command(days < 0 ? "{ " + for_days + " || " + in_2020 + "; }" : for_days);
         return {.root_certificates = certificate(),
                 .certificate = base + ".pem",
                 .private_key = base + ".key"};
