@@ -87,7 +87,8 @@ TEST_CASE("any language's protobuf reads the figures of a deployment, all that a
     CHECK(number(stats, "submitted") == 3);
     CHECK(number(in(stats, "options"), "max_batch_size") == 32);
     CHECK(number(in(stats, "options"), "batch_timeout_ns") == 0);
-    CHECK(stats.GetReflection()->GetUnknownFields(in(stats, "options")).empty());
+    const Message& options = in(stats, "options");
+    CHECK(options.GetReflection()->GetUnknownFields(options).empty());
     const Message& sizes = in(stats, "batch_size");
     CHECK(number(sizes, "smallest") == 1);
     CHECK(number(sizes, "largest") == 1);
