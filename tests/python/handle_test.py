@@ -157,7 +157,7 @@ class Calling(support.Case):
         async with Handle(address, "square_root", decode=lambda _: 1 // 0) as handle:
             error = await self.error_of(handle.process({"number": 4.0}))
             self.assertIsInstance(error, batcher_handle.Malformed)
-            self.assertIn("gave an answer that cannot be read: integer division", str(error))
+            self.assertRegex(str(error), "gave an answer that cannot be read: .*division")
 
     async def test_errors_go_from_process_to_process(self):
         error = pickle.loads(pickle.dumps(batcher_handle.Overloaded("It is full: x", "x", 1.5)))
