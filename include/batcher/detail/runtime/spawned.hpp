@@ -17,13 +17,16 @@ namespace batching::detail {
 CompletionExecutor& executor_of(const Batch& batch) noexcept;
 
 struct Spawned {
-    explicit Spawned(const asio::any_io_executor& executor) : strand(strand_of(executor)) {}
+    // A template, so that programs without asynchronous functions need not compile a strand, a tenth of all.
+    template <class Executor>
+    explicit Spawned(const Executor& executor) : strand(strand_of(executor)) {}
 
     asio::any_io_executor strand;
     asio::cancellation_signal signal;
 
 private:
-    static asio::any_io_executor strand_of(const asio::any_io_executor& executor) {
+    template <class Executor>
+    static asio::any_io_executor strand_of(const Executor& executor) {
         const auto* const plain = CompletionExecutor::plain(executor);
         if (plain != nullptr) return asio::make_strand(*plain);
         return asio::make_strand(executor);
