@@ -277,10 +277,11 @@ TEST_CASE("messages that never end take no more memory than they may") {
     const Process server = small_server();
     const std::size_t at_first = peak_memory_of(server);
     std::vector<std::unique_ptr<Http2Client>> clients;
+    const std::string part(4 << 20, '\x7f');
     for (int i = 0; i < 10; ++i) {
         auto& client = *clients.emplace_back(std::make_unique<Http2Client>(server.address()));
         for (int call = 0; call < 6 && client.open(); ++call) {
-            if (!client.send_message(client.begin_call(), 8 << 20, 4 << 20)) break;
+            if (!client.send_message(client.begin_call(), 8 << 20, part)) break;
         }
     }
     check_peak_memory_of(server, at_first + 2 * 64 + 24);
@@ -338,6 +339,41 @@ TEST_CASE("streams that are opened and left take no more memory than they may") 
         CHECK(eventually(
             [&] { return one->process(request_of("work", {packed({3})})).status.ok(); }));
     }
+}
+
+TEST_CASE("clients who neither send nor take cannot keep others out") {
+    const Deployed deployed(at_once, {.max_message_size = 1 << 20,
+                                      .max_memory = 16 << 20,
+                                      .keepalive = {.interval = 0ms, .timeout = 100ms}});
+    const std::string address = deployed.deployment.address();
+    RawClient early(address);
+    const std::string request = request_of("doubling", {twenty_one});
+    CHECK(early.process(request).status.ok());
+
+    const auto sends_nothing = [](Http2Client& client) { client.begin_call(); };
+    const auto takes_no_reply = [&](Http2Client& client) {
+        client.send_message(client.begin_call(), request.size(), request);
+    };
+    const auto watches = [](Http2Client& client) {
+        client.send_message(client.begin_call(remote::health_watch_method), 0, "");
+    };
+    const auto attack = GENERATE_COPY(
+        values<std::function<void(Http2Client&)>>({sends_nothing, takes_no_reply, watches}));
+    std::list<Http2Client> clients;
+    for (int i = 0; i < 4; ++i) {
+        Http2Client& client = clients.emplace_back(address, 0);
+        for (int stream = 0; stream < 1'000 && client.open(); ++stream) {
+            attack(client);
+            if (stream % 100 == 0) client.take_frames(0ms);
+        }
+    }
+    // What comes next comes after all that, and finds no memory.
+    for (auto& client : clients) REQUIRE(client.server_is_up_to_date());
+    RawClient late(address);
+    for (RawClient* client : {&early, &late}) {
+        CHECK(eventually([&] { return client->process(request).status.ok(); }));
+    }
+    for (auto& client : clients) CHECK(client.server_is_up_to_date());
 }
 
 TEST_CASE("long types that differ are told apart by where they do") {

@@ -109,7 +109,9 @@ inline std::vector<wire::Result> results_in(const RawReply& reply, std::size_t c
 // A connection on which streams are opened, fed and reset at will. It sends what the server's windows allow.
 class Http2Client {
 public:
-    explicit Http2Client(const std::string& address) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    // Takes no more than `window` bytes of a reply.
+    explicit Http2Client(const std::string& address, std::uint16_t window = 65535)
+        : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
         sockaddr_in there{};
         there.sin_family = AF_INET;
         there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -117,7 +119,9 @@ public:
         there.sin_port = htons(static_cast<std::uint16_t>(port));
         open_ = connect(socket_, reinterpret_cast<const sockaddr*>(&there), sizeof there) == 0;
         send_all("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        frame(settings, 0, 0, "");
+        const char initial_window[] = {
+            0, 4, 0, 0, static_cast<char>(window >> 8U), static_cast<char>(window)};
+        frame(settings, 0, 0, std::string(initial_window, sizeof initial_window));
     }
     Http2Client(const Http2Client&) = delete;
     Http2Client& operator=(const Http2Client&) = delete;
@@ -125,8 +129,8 @@ public:
 
     bool open() const { return open_; }
 
-    // The headers of a Process call; returns its stream.
-    std::uint32_t begin_call() {
+    // The headers of a call; returns its stream.
+    std::uint32_t begin_call(const std::string& method = remote::process_method) {
         std::string headers;
         const auto header = [&](const std::string& name, const std::string& value) {
             headers += '\0';  // a literal, not to be remembered
@@ -137,7 +141,7 @@ public:
         };
         header(":method", "POST");
         header(":scheme", "http");
-        header(":path", "/batcher.v1.Deployment/Process");
+        header(":path", method);
         header(":authority", "localhost");
         header("te", "trailers");
         header("content-type", "application/grpc");
@@ -147,14 +151,14 @@ public:
     }
     void reset(std::uint32_t stream) { frame(0x3, 0, stream, std::string("\0\0\0\x8", 4)); }
 
-    // So many bytes of a message of `size`; false if the server takes no more for a while, or hangs up.
-    bool send_message(std::uint32_t stream, std::size_t size, std::size_t bytes) {
+    // The first bytes of a message of `size`; false if the server takes no more for a while, or hangs up.
+    bool send_message(std::uint32_t stream, std::size_t size, const std::string& bytes) {
         std::string prefix(5, '\0');
         for (int i = 0; i < 4; ++i) {
             prefix[static_cast<std::size_t>(1 + i)] =
                 static_cast<char>(size >> (24U - 8U * static_cast<unsigned>(i)));
         }
-        std::string data = prefix + std::string(bytes, '\x7f');
+        const std::string data = prefix + bytes;
         std::size_t sent = 0;
         const auto end = std::chrono::steady_clock::now() + 2s;
         while (sent < data.size() && open_) {
@@ -174,6 +178,17 @@ public:
             sent += part;
         }
         return open_;
+    }
+
+    // Waits until it has read all that was sent; false if it does not.
+    bool server_is_up_to_date() {
+        answered_ = false;
+        frame(ping, 0, 0, "12345678");
+        return eventually([&] {
+                   take_frames(0ms);
+                   return answered_ || !open_;
+               }) &&
+               open_;
     }
 
     // Takes what the server has to say; false if it is nothing for so long.
@@ -196,6 +211,7 @@ public:
 
 private:
     static constexpr std::uint8_t settings = 0x4;
+    static constexpr std::uint8_t ping = 0x6;
 
     static std::uint32_t number(const std::string& bytes, std::size_t at, std::size_t size) {
         std::uint32_t value = 0;
@@ -221,8 +237,10 @@ private:
                 frame(settings, 1, 0, "");
             } else if (kind == 0x8) {
                 (stream == 0 ? connection_window_ : windows_[stream]) += number(payload, 0, 4);
-            } else if (kind == 0x6 && (flags & 1U) == 0) {
-                frame(0x6, 1, 0, payload);
+            } else if (kind == ping && (flags & 1U) == 0) {
+                frame(ping, 1, 0, payload);
+            } else if (kind == ping) {
+                answered_ = true;
             }
         }
     }
@@ -252,6 +270,7 @@ private:
 
     int socket_;
     bool open_ = false;
+    bool answered_ = false;
     std::string received_;
     std::uint32_t next_stream_ = 1;
     std::int64_t connection_window_ = 65535;

@@ -77,7 +77,9 @@ struct DeployOptions {
     //
     // Values that take more memory than their bytes did, as a vector of empty vectors, do so on top. A call
     // that does not fit fails at once with RESOURCE_EXHAUSTED, errc::overloaded at a handle; one whose reply
-    // does not, with INTERNAL, errc::remote_failure, as it has run. What gRPC has no room for, it resets,
+    // does not, with INTERNAL, errc::remote_failure, as it has run. Before that, calls are cancelled for it whose
+    // clients have for longer than keepalive.timeout neither sent the message nor taken the reply, or only
+    // watch the health: so those cannot keep others out. What gRPC has no room for, it resets,
     // also with RESOURCE_EXHAUSTED. Meanwhile it takes no new connections, and may close those on which
     // nothing is under way, also those of clients that did no harm: a handle's calls wait for a connection
     // until it takes some again, at most for their timeout (errc::deadline_exceeded); those of other clients

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <batcher/grpc/detail/budget.hpp>
 #include <batcher/grpc/detail/byte_buffer.hpp>
+#include <batcher/grpc/detail/idle_calls.hpp>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -67,13 +68,15 @@ public:
     virtual void call_gone() noexcept = 0;
 
     Budget budget;
+    IdleCalls idle;
 
 protected:
-    explicit CallReceiver(std::size_t memory) : budget(memory) {}
+    CallReceiver(std::size_t memory, IdleCalls::Clock::duration patience)
+        : budget(memory), idle(patience) {}
     ~CallReceiver() = default;
 };
 
-class IncomingCall {
+class IncomingCall final : private IdleCall {
 public:
     // What gRPC and this keep for a call, its message apart.
     static constexpr std::size_t size_of_call = 16 * 1024;
@@ -90,16 +93,26 @@ public:
 
     ::grpc::GenericServerContext& context() noexcept { return context_; }
     const ::grpc::ByteBuffer& request() const noexcept { return request_; }
-    Share& memory() noexcept { return memory_; }
 
-    void read() { stream_.Read(&request_, &read_); }
+    // False if there is not so much memory. Precondition: it does not wait for its client.
+    bool take_memory(std::size_t bytes) {
+        return find_memory([&] { return memory_.grow(bytes); });
+    }
+
+    void read() {
+        receiver_.idle.add(*this);
+        stream_.Read(&request_, &read_);
+    }
 
     // One of these, once. It may be gone when they return.
     void reply(std::string bytes) {
         // The items have gone.
-        if (!memory_.become(size_of_call + bytes.size())) {
+        const auto size = size_of_call + bytes.size();
+        receiver_.idle.remove(*this);  // if messages came before
+        if (!find_memory([&] { return memory_.become(size); })) {
             return refuse(no_memory_for_reply());
         }
+        receiver_.idle.add(*this);
         stream_.WriteAndFinish(to_buffer(std::move(bytes)), {}, ::grpc::Status::OK, &finished_);
     }
     static ::grpc::Status no_memory_for_reply() {  // not RESOURCE_EXHAUSTED: it has run
@@ -107,8 +120,9 @@ public:
     }
     void refuse(const ::grpc::Status& status) { stream_.Finish(status, &finished_); }
 
-    // A message before the reply, by its answer; one at a time.
+    // A message before the reply, by its answer; one at a time. Until the reply it waits for its client.
     void write(std::string bytes) {
+        receiver_.idle.add(*this);
         left_.fetch_add(1, std::memory_order_relaxed);
         stream_.Write(to_buffer(std::move(bytes)), &written_);
     }
@@ -141,6 +155,7 @@ private:
         go();  // the server is being shut down: nothing more will be told
     }
     void on_read(bool ok) {
+        if (!receiver_.idle.remove(*this)) return refuse(::grpc::Status::CANCELLED);
         if (ok) return receiver_.has_read(*this);
         refuse({::grpc::StatusCode::INVALID_ARGUMENT, "the call has no message"});
     }
@@ -148,13 +163,28 @@ private:
         answer()->written();
         told();
     }
-    void on_finished(bool) { told(); }
+    void on_finished(bool) {
+        receiver_.idle.remove(*this);
+        told();
+    }
     void on_ended(bool) {
         if (context_.IsCancelled()) {
             client_gone_.store(true);
             if (Answer* const answer = answer_.load()) answer->client_gone();
         }
         told();
+    }
+
+    template <class Take>
+    bool find_memory(Take take) {
+        while (!take()) {
+            if (!receiver_.idle.give_up_longest()) return false;
+        }
+        return true;
+    }
+    void give_up() override {
+        memory_.become(0);
+        context_.TryCancel();
     }
 
     void told() {

@@ -30,7 +30,7 @@ namespace batching::grpc::detail {
 class Service final : private CallReceiver {
 public:
     Service(const DeployOptions& options, std::vector<std::unique_ptr<Served>> served)
-        : CallReceiver(max_memory_of(options)),
+        : CallReceiver(max_memory_of(options), options.keepalive.timeout),
           options_(options),
           served_(std::move(served)),
           health_(names_for_health()) {}
@@ -128,7 +128,7 @@ private:
     }
 
     void take_memory(IncomingCall& call, std::size_t bytes) const {
-        if (call.memory().grow(bytes)) return;
+        if (call.take_memory(bytes)) return;
         throw Error(errc::overloaded,
                     fmt::format("the calls under way take all of the {} bytes of max_memory",
                                 budget.limit()));
