@@ -95,6 +95,14 @@ inline CompletionExecutor* Engine::find(const CompletionExecutor::PlainExecutor&
     return known.executor;
 }
 
+inline CompletionExecutor* Engine::find(const asio::any_io_executor& executor,
+                                        std::shared_ptr<CompletionExecutor>& kept) {
+    if (const auto* plain = CompletionExecutor::plain(executor)) return find(*plain);
+    if (executor == own_->executor()) return nullptr;
+    kept = std::make_shared<CompletionExecutor>(executor, weak_from_this());
+    return kept.get();
+}
+
 inline CompletionExecutor* Engine::look_up(const CompletionExecutor::PlainExecutor& executor) {
     asio::execution_context& context = asio::query(executor, asio::execution::context);
     const ContextState* const state = asio::use_service<ContextService>(context).state().get();

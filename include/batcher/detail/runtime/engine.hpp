@@ -24,7 +24,6 @@
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/tracing.hpp>
-#include <batcher/detail/waking.hpp>
 #include <batcher/options.hpp>
 #include <chrono>
 #include <cstddef>
@@ -79,12 +78,7 @@ public:
     // remembered; any other is new, and `kept` for as long as the caller waits. Throws std::bad_alloc.
     CompletionExecutor* find(const CompletionExecutor::PlainExecutor& executor);
     CompletionExecutor* find(const asio::any_io_executor& executor,
-                             std::shared_ptr<CompletionExecutor>& kept) {
-        if (const auto* plain = CompletionExecutor::plain(executor)) return find(*plain);
-        if (executor == own_->executor()) return nullptr;
-        kept = std::make_shared<CompletionExecutor>(executor, weak_from_this());
-        return kept.get();
-    }
+                             std::shared_ptr<CompletionExecutor>& kept);
 
     const Runner& runner() const noexcept { return *runner_; }
 
@@ -129,11 +123,7 @@ public:
     }
 
     // The owner of a call destroys it: afterwards nobody refers to it.
-    BATCHER_NOINLINE void withdraw(Call& call) noexcept {
-        Lock lock = lock_loaded([&] { return loading(call); });
-        if (call.pending()) machine_.left(call);
-        settle(std::move(lock));
-    }
+    void withdraw(Call& call) noexcept;
 
     // For changes by who has to look at calls first: locked, and up to date; then settle().
     Lock lock() {
@@ -143,15 +133,7 @@ public:
     }
     // The same, once `loading` returns no batch that is moving its items.
     template <class Loading>
-    Lock lock_loaded(Loading loading) {
-        for (;;) {
-            Lock lock = this->lock();
-            Batch* const batch = loading();
-            if (batch == nullptr) return lock;
-            lock.unlock();
-            wait_while(batch->phase, BatchPhase::loading);
-        }
-    }
+    Lock lock_loaded(Loading loading);
     Machine& machine() noexcept { return machine_; }
     std::mutex& mutex() noexcept { return mutex_; }
 
@@ -163,13 +145,7 @@ public:
         settle(std::move(lock));
     }
     // Unlocks, and does what follows from the changes made.
-    void settle(Lock lock) noexcept {
-        const auto self = shared_from_this();
-        Actions actions = pump(timer_->now());
-        rest();
-        lock.unlock();
-        carry_out(actions);
-    }
+    void settle(Lock lock) noexcept;
 
     // ---- life -------------------------------------------------------------------------------------------
 
@@ -188,20 +164,10 @@ public:
         const std::exception_ptr error = operation_aborted();
         change([&] { machine_.cancel(error); });
     }
-    void shut_down() noexcept {
-        const std::exception_ptr error = operation_aborted();
-        change([&] {
-            machine_.close();
-            collect();  // what has come before that was seen by the callers
-            machine_.cancel(error);
-        });
-    }
+    // close() and cancel() in one step.
+    void shut_down() noexcept;
     Stats stats();
-    bool idle() noexcept {
-        bool idle = false;
-        change([&] { idle = machine_.idle(); });
-        return idle;
-    }
+    bool idle() noexcept;
     // Other options, for what comes next. Throws std::invalid_argument, or std::bad_alloc; then nothing has changed.
     void reconfigure(Options options);
     void context_gone(const ContextState& context) noexcept;
@@ -219,26 +185,10 @@ private:
     // ---- under the lock ---------------------------------------------------------------------------------
 
     // The arrivals, in their order, from the intake to the machine; and the batches that are not needed.
-    void collect() noexcept {
-        Link* const newest = intake().collect(machine_.notify_after_meanwhile());
-        if (!with_terms_.load(std::memory_order_relaxed)) {
-            machine_.arrived(newest);
-        } else {
-            machine_.arrived_with_terms(newest);
-        }
-        if (returned_.load(std::memory_order_relaxed) == nullptr) return;
-        for (Batch* batch = returned_.exchange(nullptr, std::memory_order_acquire);
-             batch != nullptr;) {
-            machine_.recycled(*std::exchange(batch, batch->next));
-        }
-    }
+    void collect() noexcept;
     Actions pump(Time now) noexcept;
     // Lets go of the timer where nothing will need it: once closed, only deadlines wait for time to pass.
-    void rest() noexcept {
-        if ((machine_.closed() && !machine_.has_deadlines()) ||
-            (machine_.idle() && intake().empty()))
-            timer_->cancel();
-    }
+    void rest() noexcept;
 
     void reconfigure_machine(const Options& options);
 
@@ -295,5 +245,6 @@ private:
 }  // namespace batching::detail
 
 #include <batcher/detail/runtime/contexts.hpp>
-#include <batcher/detail/runtime/engine_impl.hpp>
+#include <batcher/detail/runtime/engine_batches.hpp>
+#include <batcher/detail/runtime/engine_events.hpp>
 #include <batcher/detail/runtime/engine_submit.hpp>
