@@ -62,6 +62,16 @@ std::string packed(const Job& job) {
     return bytes;
 }
 
+// What a client does that keeps a call waiting.
+using Attack = void (*)(Http2Client&, const std::string& request);
+void send_nothing(Http2Client& client, const std::string&) { client.begin_call(); }
+void take_no_reply(Http2Client& client, const std::string& request) {
+    client.send_message(client.begin_call(), request.size(), request);
+}
+void watch(Http2Client& client, const std::string&) {
+    client.send_message(client.begin_call(remote::health_watch_method), 0, "");
+}
+
 // An item that is not read before `readable` is set.
 struct Slow {
     int value = 0;
@@ -324,7 +334,7 @@ TEST_CASE("streams that are opened and left take no more memory than they may") 
             if (stream % 100 == 0) client.take_frames(0ms);
         }
     }
-    // At 16 KiB each, 4,000 hold all of the 64 MiB: everybody is answered, or refused, and does not wait for his deadline.
+    // At 24 KiB each, 2,700 hold all of the 64 MiB: everybody is answered, or refused, and does not wait for his deadline.
     // (Then gRPC may close a connection on which nothing is under way, and take no new one.)
     RawClient client(server.address());
     for (RawClient* one : {&early, &client}) {
@@ -350,30 +360,77 @@ TEST_CASE("clients who neither send nor take cannot keep others out") {
     const std::string request = request_of("doubling", {twenty_one});
     CHECK(early.process(request).status.ok());
 
-    const auto sends_nothing = [](Http2Client& client) { client.begin_call(); };
-    const auto takes_no_reply = [&](Http2Client& client) {
-        client.send_message(client.begin_call(), request.size(), request);
-    };
-    const auto watches = [](Http2Client& client) {
-        client.send_message(client.begin_call(remote::health_watch_method), 0, "");
-    };
-    const auto attack = GENERATE_COPY(
-        values<std::function<void(Http2Client&)>>({sends_nothing, takes_no_reply, watches}));
+    const auto attack = GENERATE(values<Attack>({send_nothing, take_no_reply, watch}));
     std::list<Http2Client> clients;
     for (int i = 0; i < 4; ++i) {
         Http2Client& client = clients.emplace_back(address, 0);
         for (int stream = 0; stream < 1'000 && client.open(); ++stream) {
-            attack(client);
+            attack(client, request);
             if (stream % 100 == 0) client.take_frames(0ms);
         }
     }
     // What comes next comes after all that, and finds no memory.
-    for (auto& client : clients) REQUIRE(client.server_is_up_to_date());
+    for (auto& client : clients) client.wait_until_read();
     RawClient late(address);
     for (RawClient* client : {&early, &late}) {
         CHECK(eventually([&] { return client->process(request).status.ok(); }));
     }
-    for (auto& client : clients) CHECK(client.server_is_up_to_date());
+}
+
+TEST_CASE("a client whose call is given up is told so in words, so that no handle sends it again") {
+    batching::Batcher<int, std::string> model(
+        [](const std::vector<int>& items) {
+            return std::vector<std::string>(items.size(), std::string(1'000'000, 'x'));
+        },
+        at_once);
+    const auto deployment = rpc::deploy({.listen = "127.0.0.1:0",
+                                         .max_message_size = 1 << 20,
+                                         .max_memory = 16 << 20,
+                                         .keepalive = {.interval = 0ms, .timeout = 100ms}},
+                                        "long", model);
+    const std::string request = request_of("long", {twenty_one});
+    const bool sends = GENERATE(true, false);
+
+    ::grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    const auto channel = ::grpc::CreateCustomChannel(
+        deployment.address(), ::grpc::InsecureChannelCredentials(), arguments);
+    ::grpc::GenericStub stub(channel);
+    ::grpc::CompletionQueue queue;
+    const auto next = [&] {
+        void* tag = nullptr;
+        bool ok = false;
+        REQUIRE(queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + 30s) ==
+                ::grpc::CompletionQueue::GOT_EVENT);
+        return ok;
+    };
+    ::grpc::ClientContext context;
+    const auto call = stub.PrepareCall(&context, remote::process_method, &queue);
+    call->StartCall(nullptr);
+    CHECK(next());
+    if (sends) {
+        call->Write(remote::to_buffer(request), nullptr);
+        CHECK(next());
+        CHECK(eventually([&] { return model.stats().completed == 1; }));
+    }
+    Http2Client client(deployment.address());
+    for (int stream = 0; stream < 1'100; ++stream) {
+        client.begin_call();
+        if (stream % 100 == 0) client.take_frames(0ms);
+    }
+    client.wait_until_read();
+    // That its call finds memory is at the expense of the first one.
+    RawClient other(deployment.address());
+    CHECK(eventually([&] { return other.process(request).status.ok(); }));
+    ::grpc::ByteBuffer reply;
+    call->Read(&reply, nullptr);
+    CHECK_FALSE(next());
+    ::grpc::Status status;
+    call->Finish(&status, nullptr);
+    CHECK(next());
+    INFO(status.error_code() << ": " << status.error_message());
+    CHECK_FALSE(status.ok());
+    CHECK_FALSE(remote::is_wordless_cancellation(status));
 }
 
 TEST_CASE("long types that differ are told apart by where they do") {

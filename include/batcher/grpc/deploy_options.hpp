@@ -70,7 +70,7 @@ struct DeployOptions {
     // functions, and of what a client that holds a connection is owed (about 100 KiB each):
     //
     //     max_memory      for what is on its way in: gRPC's ResourceQuota over all connections
-    //   + max_memory      for calls that are there: 16 KiB each, and twice the bytes of the request and about
+    //   + max_memory      for calls that are there: 24 KiB each, and twice the bytes of the request and about
     //                     200 bytes and sizeof(In) + sizeof(Out) for an item, then the bytes of the reply
     //   + 24 * max_message_size, if items are MessagePack, for each thread that decodes large requests (one
     //                     for four processors): what msgpack-cxx makes of the values of one item
