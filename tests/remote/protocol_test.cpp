@@ -124,6 +124,17 @@ TEST_CASE("a client of another language needs no schema") {
     }
 }
 
+TEST_CASE("the bytes of a message stay where they are when whoever holds them is moved") {
+    for (const std::size_t size : {std::size_t{1}, std::size_t{16}, std::size_t{1'000}}) {
+        const ::grpc::Slice slice(std::string(size, 'x'));
+        remote::Contiguous bytes(::grpc::ByteBuffer(&slice, 1));
+        const std::string_view view = bytes.view();
+        const remote::Contiguous moved = std::move(bytes);
+        CHECK(moved.view().data() == view.data());
+        CHECK(moved.view() == std::string(size, 'x'));
+    }
+}
+
 TEST_CASE("a call without items is answered without results") {
     const Deployed deployed;
     RawClient client(deployed.deployment.address());

@@ -36,21 +36,24 @@ inline ::grpc::ByteBuffer to_buffer(std::string bytes) {
     return {&slice, 1};
 }
 
-// The bytes of a buffer in one piece: as they are if they are one, else copied together.
+// The bytes of a buffer in one piece: as they are if they are one, else copied together. They stay where they are when
+// this is moved: the slice is on the heap, as gRPC keeps what is short, 23 bytes and less, in the slice itself.
 class Contiguous {
 public:
     Contiguous() = default;
     explicit Contiguous(const ::grpc::ByteBuffer& buffer) {
         if (!buffer.Valid()) return;
-        if (!buffer.TrySingleSlice(&slice_).ok()) buffer.DumpToSingleSlice(&slice_);
+        slice_ = std::make_unique<::grpc::Slice>();
+        if (!buffer.TrySingleSlice(slice_.get()).ok()) buffer.DumpToSingleSlice(slice_.get());
     }
 
     std::string_view view() const noexcept {
-        return {reinterpret_cast<const char*>(slice_.begin()), slice_.size()};
+        if (slice_ == nullptr) return {};
+        return {reinterpret_cast<const char*>(slice_->begin()), slice_->size()};
     }
 
 private:
-    ::grpc::Slice slice_;
+    std::unique_ptr<::grpc::Slice> slice_;
 };
 
 inline int limit_of(std::size_t size) noexcept {
