@@ -22,7 +22,7 @@
 // fail with errc::malformed. Thread safety: the functions are called by any number of threads.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/detail/codec/fit.hpp>
 #include <batcher/detail/codec/safety.hpp>

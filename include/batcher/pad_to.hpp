@@ -13,7 +13,7 @@
 // Complexity: O(log(sizes) + copies).
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <batcher/batch_function.hpp>

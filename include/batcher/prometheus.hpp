@@ -40,7 +40,7 @@
 // closer; the mean, _sum / _count, is exact. Where these come from is said in stats.hpp.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <batcher/detail/prometheus_page.hpp>

@@ -7,7 +7,7 @@
 // practice (64 bits).
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <batcher/diagnosis.hpp>

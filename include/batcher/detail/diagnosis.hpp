@@ -1,7 +1,7 @@
 // Diagnosis: the sentences of diagnosis.hpp, and when each is said.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 #include <batcher/detail/in_words.hpp>

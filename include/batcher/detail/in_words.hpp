@@ -1,7 +1,7 @@
 // in_words: times in sentences.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
 #include <string>

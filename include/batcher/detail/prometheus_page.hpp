@@ -1,7 +1,7 @@
 // PrometheusPage: the text exposition format 0.0.4, line by line.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/distribution.hpp>
 #include <chrono>

@@ -1,7 +1,7 @@
 // The error of a batch function that returned too few results, or too many.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/error.hpp>
 #include <cstddef>

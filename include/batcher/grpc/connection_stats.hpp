@@ -22,7 +22,7 @@
 // replica that takes another's place at an address of its own.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 #include <batcher/batcher.hpp>

@@ -10,7 +10,7 @@
 // Threads: any thread may read at any time, but not a callback of gRPC's, which would wait for itself.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>

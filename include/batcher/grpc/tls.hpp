@@ -1,7 +1,7 @@
 // Tls and Keepalive: what both ends of a connection are told, in DeployOptions and ConnectOptions.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <chrono>

@@ -2,7 +2,7 @@
 // are made where nothing may be thrown: std::bad_alloc if there is no memory for one.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/detail/core/call.hpp>
 #include <batcher/detail/in_words.hpp>

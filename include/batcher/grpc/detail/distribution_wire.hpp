@@ -2,7 +2,7 @@
 // lost and the receiver can subtract one from another.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/detail/distribution_access.hpp>
 #include <batcher/distribution.hpp>

@@ -4,7 +4,7 @@
 // All names have one state: serving, until the deployment stops.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <batcher/grpc/detail/byte_buffer.hpp>

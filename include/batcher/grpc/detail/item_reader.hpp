@@ -5,7 +5,7 @@
 // given up.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/call_options.hpp>
 #include <batcher/codec.hpp>

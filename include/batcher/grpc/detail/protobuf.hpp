@@ -4,7 +4,7 @@
 // made of it. What is read refers to the bytes it was read from.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/error.hpp>
 #include <bit>

@@ -1,7 +1,7 @@
 // Remote: the deployment that a handle calls, as all of its calls share it.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <grpcpp/client_context.h>
 
 #include <algorithm>

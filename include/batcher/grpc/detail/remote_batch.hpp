@@ -1,7 +1,7 @@
 // RemoteBatch: a batch of a handle under way, and what is sent for it.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <atomic>
 #include <batcher/call_options.hpp>

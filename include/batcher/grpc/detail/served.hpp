@@ -1,7 +1,7 @@
 // Served: a Batcher under the name that a deployment gives it, and the Process calls that it answers.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <grpcpp/support/status.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // Server: a gRPC server with one Service on it, from the first address to the end of the last call.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>

@@ -1,7 +1,7 @@
 // Service: batcher.v1.Deployment: whom it lets in, and what answers them.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_context.h>
 

@@ -1,7 +1,7 @@
 // Between exceptions and gRPC's status codes, on both sides.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <grpcpp/support/status.h>
 
 #include <batcher/detail/asio.hpp>

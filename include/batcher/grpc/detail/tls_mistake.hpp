@@ -4,7 +4,7 @@
 // known, a call waits for its deadline, and ends with those words. What the other end finds a probe tells.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <batcher/grpc/connect_options.hpp>
 #include <batcher/grpc/detail/tls_probe.hpp>

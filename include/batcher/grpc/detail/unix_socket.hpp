@@ -5,7 +5,7 @@
 // path: clients find the old one or the new one, never none.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>

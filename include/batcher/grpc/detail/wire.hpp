@@ -4,7 +4,7 @@
 // made of it, and items are counted as they are found. What is read refers to the bytes it was read from.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <batcher/call_options.hpp>
