@@ -77,14 +77,15 @@ struct DeployOptions {
     //
     // Values that take more memory than their bytes did, as a vector of empty vectors, do so on top. A call
     // that does not fit fails at once with RESOURCE_EXHAUSTED, errc::overloaded at a handle; one whose reply
-    // does not, with INTERNAL, errc::remote_failure, as it has run. Before that, calls are cancelled for it whose
-    // clients have for longer than keepalive.timeout neither sent the message nor taken the reply, or only
-    // watch the health: so those cannot keep others out. What gRPC has no room for, it resets,
-    // also with RESOURCE_EXHAUSTED. Meanwhile it takes no new connections, and may close those on which
-    // nothing is under way, also those of clients that did no harm: a handle's calls wait for a connection
-    // until it takes some again, at most for their timeout (errc::deadline_exceeded); those of other clients
-    // fail with UNAVAILABLE, unless they have wait_for_ready. 0: 16 times max_message_size, and at least
-    // 256 MiB.
+    // does not, with INTERNAL, errc::remote_failure, as it has run. To make room, calls that have waited for
+    // their client for longer than keepalive.timeout (for its message, for it to take the reply, or as watches
+    // of the health) are cancelled first, the longest first: such clients cannot keep others out.
+    //
+    // What gRPC has no room for, it resets, also with RESOURCE_EXHAUSTED. Meanwhile it takes no new
+    // connections, and may close those on which nothing is under way, also those of clients that did no harm:
+    // a handle's calls wait for a connection until it takes some again, at most for their timeout
+    // (errc::deadline_exceeded); those of other clients fail with UNAVAILABLE, unless they have
+    // wait_for_ready. 0: 16 times max_message_size, and at least 256 MiB.
     std::size_t max_memory = 0;
 
     // How long stop() waits for what was accepted; then it is cancelled.

@@ -22,7 +22,8 @@ namespace batching::detail {
 class PackedIntake {
 public:
     // Hands in a chain: `newest` leads by `next` to `oldest`, `count` in all. False, and nothing done, if
-    // the countdown would end. The calls may be gone when it returns true.
+    // the countdown would end. The calls may be gone when it returns true. Sequentially consistent, as watch() is:
+    // of a push and what the machine has said before it watches, one sees the other (Engine::push_with_deadline()).
     bool push(Link& newest, Link& oldest, std::size_t count) noexcept {
         std::uint64_t head = head_.load(std::memory_order_relaxed);
         for (;;) {
