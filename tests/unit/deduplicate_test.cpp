@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace deduplicate_test {
 
@@ -697,6 +699,40 @@ TEST_CASE("items join one that waits, and one that runs only with join_running")
     }
     for (const auto& reply : f.replies) CHECK(reply.value.has_value());
     f.check_once();
+}
+
+// Does something when it is moved, once.
+struct Moving {
+    explicit Moving(int of) : key(of) {}
+    Moving(Moving&& other) : key(other.key) {
+        if (on_move) std::exchange(on_move, nullptr)();
+    }
+    int key;
+    inline static std::function<void()> on_move;
+};
+
+TEST_CASE("an item joins one that is on its way into its batch") {
+    Fixture f;
+    std::vector<std::size_t> sizes;
+    batching::Batcher<Moving, int, ManualClock> batcher{
+        f.context,
+        [&](std::vector<Moving> items) {
+            sizes.push_back(items.size());
+            return std::vector<int>(items.size(), 7);
+        },
+        {.batch_timeout = 0},
+        deduplicate_by([](const Moving& item) { return item.key; }, {.join_running = true})};
+    std::vector<int> results;
+    const auto ask = [&] {
+        batcher.async_process(Moving(1),
+                              [&](const std::exception_ptr&, int r) { results.push_back(r); });
+    };
+    ask();
+    Moving::on_move = ask;
+    settle(f.context);
+    CHECK(sizes == std::vector<std::size_t>{1});
+    CHECK(results == std::vector<int>{7, 7});
+    CHECK(batcher.stats().deduplicated == 1);
 }
 
 TEST_CASE("who joins one that runs may go, expire, and gets its error") {

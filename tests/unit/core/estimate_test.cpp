@@ -72,6 +72,13 @@ TEST_CASE("nothing is known before 8 batches have run, and no call is refused", 
     CHECK(estimate.until_next(64));
 }
 
+TEST_CASE("batches of items that weigh nothing teach what one of weight 1 takes", "[estimate]") {
+    Estimate estimate(1);
+    run(estimate, 100, 0, 5ms);
+    CHECK(is_near(estimate.run_time(1), 5ms, 0.01));
+    CHECK(is_near(estimate.run_time(0), 2500us, 0.01));  // half of the time is taken to be fixed
+}
+
 TEST_CASE("what a batch takes is learnt as a fixed part and one per item", "[estimate]") {
     for (const Linear run_time : {usual, Linear{2ms, 50us}, Linear{200us, 1ms}, Linear{9s, 1s}}) {
         const Estimate estimate = estimate_of(run_time);
