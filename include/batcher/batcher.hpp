@@ -222,10 +222,9 @@ private:
     void attach(const asio::any_io_executor& executor, std::unique_ptr<detail::Runner> runner,
                 const Options& options, std::shared_ptr<void> context_owner,
                 std::unique_ptr<detail::Appraiser> appraiser) {
-        engine_ = std::make_shared<detail::Engine>(
-            options, std::move(runner), std::make_unique<detail::LazyTimer<Clock>>(executor),
-            std::move(context_owner), std::move(appraiser));
-        engine_->open(executor);
+        engine_ = detail::Engine::make(executor, options, std::move(runner),
+                                       std::make_unique<detail::LazyTimer<Clock>>(executor),
+                                       std::move(context_owner), std::move(appraiser));
     }
 
     std::unique_ptr<detail::Workers> workers_;

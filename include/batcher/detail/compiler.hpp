@@ -16,3 +16,11 @@
 #define BATCHER_UNREACHABLE() __builtin_unreachable()
 #define BATCHER_NO_UNIQUE_ADDRESS [[no_unique_address]]
 #endif
+
+// BATCHER_DECL: how functions are defined that do not depend on the types of a Batcher. They are inline; or compiled once,
+// where batcher/src.hpp is included.
+#ifdef BATCHER_SEPARATE_COMPILATION
+#define BATCHER_DECL
+#else
+#define BATCHER_DECL inline
+#endif

@@ -265,14 +265,13 @@ TEST_CASE("a call that comes while the context goes is abandoned like those befo
         if (!engine->push(call))
             engine->submit(call, call, 1, batching::detail::Accept::all_or_none);
     };
-    engine = std::make_shared<batching::detail::Engine>(
-        batching::Options{.max_batch_size = 3, .batch_timeout = 1h}, std::make_unique<Keeping>(log),
-        std::make_unique<NoTimer>([&] {
+    engine = batching::detail::Engine::make(
+        context->get_executor(), batching::Options{.max_batch_size = 3, .batch_timeout = 1h},
+        std::make_unique<Keeping>(log), std::make_unique<NoTimer>([&] {
             // Once: newer Asio (1.30.2) tells its services twice that the context goes.
             if (calls[1].state() == batching::detail::CallState::created) push(calls[1]);
         }),
         nullptr);
-    engine->open(context->get_executor());
     push(calls[0]);
     context.reset();
     for (const auto& call : calls) {

@@ -101,14 +101,8 @@ public:
     }
     std::exception_ptr refusal(const Admission& admission, std::size_t count) const noexcept;
 
-    void flush() noexcept {
-        queue_.main().flush();
-        each_line([](Line& line) { line.flush(); });
-    }
-    void close() noexcept {
-        closed_ = true;
-        each_line([](Line&) {});
-    }
+    void flush() noexcept;
+    void close() noexcept;
     bool closed() const noexcept { return closed_; }
 
     // All that wait fail.
@@ -296,4 +290,6 @@ private:
 
 }  // namespace batching::detail
 
+#ifndef BATCHER_SEPARATE_COMPILATION
 #include <batcher/detail/core/machine_impl.hpp>
+#endif

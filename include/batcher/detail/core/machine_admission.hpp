@@ -8,7 +8,7 @@
 
 namespace batching::detail {
 
-inline Admission Machine::admit(std::size_t count, Accept accept) noexcept {
+BATCHER_DECL Admission Machine::admit(std::size_t count, Accept accept) noexcept {
     const std::size_t below = queue_.below(Priority::normal).calls;
     Admission admission = rules_.admit(queue_.size() - below, closed_, count, accept);
     const std::size_t refused = count - admission.accepted;
@@ -18,8 +18,8 @@ inline Admission Machine::admit(std::size_t count, Accept accept) noexcept {
     return admission;
 }
 
-inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t count,
-                                         std::size_t weight, Time now) noexcept {
+BATCHER_DECL std::exception_ptr Machine::admit(const ItemCall& first, std::size_t count,
+                                               std::size_t weight, Time now) noexcept {
     if (closed_) {
         recorder_.rejected(count);
         return closed_error();
@@ -55,19 +55,19 @@ inline std::exception_ptr Machine::admit(const ItemCall& first, std::size_t coun
     return nullptr;
 }
 
-inline bool Machine::learns_from(const Batch& batch) const noexcept {
+BATCHER_DECL bool Machine::learns_from(const Batch& batch) const noexcept {
     // That a queue is full can be told from fewer.
     const bool limited = rules_.limited() && (!estimate_.known() || batch.number % 4 == 0);
     const bool plans = had_deadlines_ || has_target();
     return (plans || limited) && !batch.error;
 }
 
-inline std::optional<Time> Machine::room_in() const noexcept {
+BATCHER_DECL std::optional<Time> Machine::room_in() const noexcept {
     return estimate_.until_next(
         (std::min)(sizes_.usual_most(rules_.max_batch_size), sizes_.waiting()));
 }
 
-inline void Machine::make_room(std::size_t count, std::size_t weight) noexcept {
+BATCHER_DECL void Machine::make_room(std::size_t count, std::size_t weight) noexcept {
     std::exception_ptr error;
     while (queue_.size() > rules_.max_queue_size - count ||
            queue_.weight() > rules_.max_queue_weight - weight) {

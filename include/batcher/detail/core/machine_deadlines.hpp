@@ -14,7 +14,7 @@ BATCHER_INLINE bool Machine::any_late(Time now) const noexcept {
             rules_.deadline(queue_.main().oldest()) <= now);
 }
 
-inline void Machine::expire(Time now, const std::exception_ptr& error) noexcept {
+BATCHER_DECL void Machine::expire(Time now, const std::exception_ptr& error) noexcept {
     std::exception_ptr waited;
     std::exception_ptr ran;
     while (!deadlines_.empty() && deadlines_.first().at <= now) {
@@ -47,13 +47,13 @@ inline void Machine::expire(Time now, const std::exception_ptr& error) noexcept 
 }
 
 // Its item is being moved, so it cannot leave yet. Its deadline is not watched until that is over.
-inline void Machine::put_off(ItemCall& call) noexcept {
+BATCHER_DECL void Machine::put_off(ItemCall& call) noexcept {
     deadlines_.erase(*call.deadline);
     call.deadline->call = nullptr;
     call.batch->late = true;
 }
 
-BATCHER_NOINLINE inline void Machine::loaded(Batch& batch) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::loaded(Batch& batch) noexcept {
     if (!std::exchange(batch.late, false)) return;
     const auto watch = [&](Call& call) {
         if (call.plain || terms_of(call).deadline == nullptr) return;
@@ -65,7 +65,7 @@ BATCHER_NOINLINE inline void Machine::loaded(Batch& batch) noexcept {
 }
 
 // The oldest call of a batch may have to be looked for before its batch ends.
-inline void Machine::note_deadlines(Batch& batch) noexcept {
+BATCHER_DECL void Machine::note_deadlines(Batch& batch) noexcept {
     if (rules_.timeout == Rules::never) return;
     const bool formed = batch.phase == BatchPhase::loading || batch.phase == BatchPhase::running;
     if (!formed || batch.calls.empty()) return;
@@ -83,7 +83,8 @@ inline void Machine::note_deadlines(Batch& batch) noexcept {
 
 // From when on deadlines of calls to come need nothing at once. Some number of those has to be seen, so that whoever relies
 // on an earlier answer finds this one, or is found (Engine::push_with_deadline()).
-BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time now) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::plan_for_deadlines(Outlook& outlook,
+                                                               Time now) noexcept {
     outlook.unhurried = outlook.wake_at.value_or(Rules::never);
     if (outlook.notify_after == 0) outlook.notify_after = Rules::no_limit;
     if (!estimate_.known()) return;
@@ -101,7 +102,7 @@ BATCHER_NOINLINE inline void Machine::plan_for_deadlines(Outlook& outlook, Time 
     outlook.unhurried = (std::max)(leaves, served);
 }
 
-BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) const noexcept {
+BATCHER_NOINLINE BATCHER_DECL Time Machine::leave_by(Line& line, std::size_t size) const noexcept {
     if (!estimate_.known() || rules_.is_full(line)) return Rules::never;
     const Time earliest = line.earliest_deadline();
     if (earliest == Rules::never) return earliest;
@@ -109,7 +110,7 @@ BATCHER_NOINLINE inline Time Machine::leave_by(Line& line, std::size_t size) con
 }
 
 // With so much time left a batch is not made smaller, and none of its calls is let go.
-inline Time Machine::run_time_to_meet(std::size_t size) const noexcept {
+BATCHER_DECL Time Machine::run_time_to_meet(std::size_t size) const noexcept {
     return (std::max)(estimate_.met_by(size), estimate_.run_time_with_margin(size));
 }
 

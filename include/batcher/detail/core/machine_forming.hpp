@@ -10,7 +10,7 @@
 
 namespace batching::detail {
 
-inline void Machine::form(Batch& batch, Line& line, DispatchReason why, Time now) noexcept {
+BATCHER_DECL void Machine::form(Batch& batch, Line& line, DispatchReason why, Time now) noexcept {
     batch.reason = why;
     batch.started = batch.oldest = now;
     if (line.only_plain_calls() && !rules_.weighs) {
@@ -20,12 +20,12 @@ inline void Machine::form(Batch& batch, Line& line, DispatchReason why, Time now
     }
 }
 
-inline std::size_t Machine::most_in_batch() const noexcept {
+BATCHER_DECL std::size_t Machine::most_in_batch() const noexcept {
     return (std::min)(rules_.max_batch_size,
                       slots_.share_of(queue_.size() + recorder_.stats().running));
 }
 
-BATCHER_NOINLINE inline void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::fill(Batch& batch, Line& line, Time now) noexcept {
     WaitTimes waits(recorder_, now, Priority::normal);
     std::uint32_t size = 0;
     bool mixed = false;
@@ -66,7 +66,8 @@ struct Machine::Filling {
     }
 };
 
-BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Time now) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::fill_by_terms(Batch& batch, Line& line,
+                                                          Time now) noexcept {
     const bool early =
         batch.reason == DispatchReason::timeout && !has_target() && rules_.due(line) > now;
     const Time aged = rules_.aged(now);
@@ -93,7 +94,8 @@ BATCHER_NOINLINE inline void Machine::fill_by_terms(Batch& batch, Line& line, Ti
     if (batch.items == 0) line.release();
 }
 
-inline Machine::Filling Machine::begin_filling(const Line& line, Call& first, Time now) noexcept {
+BATCHER_DECL Machine::Filling Machine::begin_filling(const Line& line, Call& first,
+                                                     Time now) noexcept {
     const std::size_t calls = most_in_batch();
     const std::size_t size = limit(sizes_.most(calls), first, now);
     const std::size_t usual = (std::min)(size, sizes_.of(line));
@@ -156,8 +158,9 @@ BATCHER_NOINLINE void Machine::take_simple(Batch& batch, Line& line, const Line:
 // A batch is first made smaller, until it meets the deadlines in it, but not under the size that is worth its run; then
 // calls are let go for which even that takes too long. (Dropping only what has expired is nearly worthless: everything
 // starts just before its deadline, and ends after it.)
-BATCHER_NOINLINE inline bool Machine::take_careful(Batch& batch, Line& line, const Line::Row& row,
-                                                   Filling& filling) noexcept {
+BATCHER_NOINLINE BATCHER_DECL bool Machine::take_careful(Batch& batch, Line& line,
+                                                         const Line::Row& row,
+                                                         Filling& filling) noexcept {
     WaitTimes waits(recorder_, filling.now, row.priority);
     bool full = false;
     Call* hopeless = nullptr;
@@ -199,7 +202,7 @@ BATCHER_NOINLINE inline bool Machine::take_careful(Batch& batch, Line& line, con
 }
 
 // The next place in a batch, with those that share it.
-inline void Machine::take_place(Batch& batch, Call& call, Place* place) noexcept {
+BATCHER_DECL void Machine::take_place(Batch& batch, Call& call, Place* place) noexcept {
     const auto add = [&](Call& one) {
         run_in(batch, one, batch.items);
         ++batch.size;
@@ -226,7 +229,7 @@ inline void Machine::take_place(Batch& batch, Call& call, Place* place) noexcept
 }
 
 // What the deadlines mean for a batch, of calls that have such a timeout.
-BATCHER_NOINLINE inline void Machine::plan(Filling& filling, Time timeout) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::plan(Filling& filling, Time timeout) noexcept {
     const std::uint64_t came = sizes_.came_so_far(recorder_.stats().submitted);
     estimate_.arrived(filling.now, came, timeout);
     filling.worth = estimate_.floor(timeout, sizes_.usual_most(filling.calls));
@@ -235,14 +238,15 @@ BATCHER_NOINLINE inline void Machine::plan(Filling& filling, Time timeout) noexc
 }
 
 // It becomes so small that it is done when this time is left, but no smaller than is worth its run.
-inline void Machine::shrink(Filling& filling, Time left) const noexcept {
+BATCHER_DECL void Machine::shrink(Filling& filling, Time left) const noexcept {
     const std::size_t meets =
         (std::max)(filling.worth, estimate_.largest_meeting(left, filling.usual));
     filling.allowed = (std::min)(filling.allowed, meets);
 }
 
 // Why it has no more items than it has.
-inline void Machine::note_cut(const Batch& batch, const Line& line, bool by_deadline) noexcept {
+BATCHER_DECL void Machine::note_cut(const Batch& batch, const Line& line,
+                                    bool by_deadline) noexcept {
     if (batch.items == 0 || batch.items == rules_.max_batch_size) return;
     const bool heavy = batch.weight == rules_.max_batch_weight ||
                        (!line.empty() && rules_.latency_target == Rules::never);
@@ -256,7 +260,7 @@ inline void Machine::note_cut(const Batch& batch, const Line& line, bool by_dead
 }
 
 // Whoever shares a place comes back with its leader: the same index, and others get a copy, too.
-BATCHER_NOINLINE inline void Machine::gather(Batch& batch) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::gather(Batch& batch) noexcept {
     batch.calls.for_each([](Call& call) { call.shares = false; });
     if (batch.sharers.empty()) return;
     batch.calls.for_each([](Call& call) { call.shares = true; });
@@ -266,8 +270,9 @@ BATCHER_NOINLINE inline void Machine::gather(Batch& batch) noexcept {
 
 // ---- its size by the target ------------------------------------------------------------------------------
 
-BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(std::size_t most, const Call& first,
-                                                             Time now) noexcept {
+BATCHER_NOINLINE BATCHER_DECL std::size_t Machine::limit_by_target(std::size_t most,
+                                                                   const Call& first,
+                                                                   Time now) noexcept {
     if (!estimate_.known()) return most;
     estimate_.arrived(now, sizes_.came_so_far(recorder_.stats().submitted), rules_.latency_target);
     const Time left = Rules::after(first.queued_at, rules_.latency_target) - now;
@@ -278,12 +283,12 @@ BATCHER_NOINLINE inline std::size_t Machine::limit_by_target(std::size_t most, c
 // needs. If that call is late in any case, the others gain most from a large one. (A size that only keeps up with what
 // arrives would never make up for what waits, as no call is let go here: in five of 72 simulated cases 3 to 6 % of the goodput
 // of batches that take what waits were lost. With a twentieth more it is 3 % in one.)
-inline std::size_t Machine::target_size(Time left, std::size_t first,
-                                        std::size_t most) const noexcept {
+BATCHER_DECL std::size_t Machine::target_size(Time left, std::size_t first,
+                                              std::size_t most) const noexcept {
     if (left < estimate_.run_time(first)) return most;
     return (std::max)(least_size(), estimate_.largest_meeting(left, most));
 }
-inline std::size_t Machine::least_size() const noexcept {
+BATCHER_DECL std::size_t Machine::least_size() const noexcept {
     return estimate_.floor(rules_.latency_target, sizes_.usual_most(most_in_batch()), 1.05);
 }
 

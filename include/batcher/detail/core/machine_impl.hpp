@@ -8,7 +8,17 @@
 
 namespace batching::detail {
 
-inline bool Machine::ready(Batch& batch, Time now) noexcept {
+BATCHER_DECL void Machine::flush() noexcept {
+    queue_.main().flush();
+    each_line([](Line& line) { line.flush(); });
+}
+
+BATCHER_DECL void Machine::close() noexcept {
+    closed_ = true;
+    each_line([](Line&) {});
+}
+
+BATCHER_DECL bool Machine::ready(Batch& batch, Time now) noexcept {
     --starting_;
     starts_.saw(now - batch.started);
     batch.number = formed_ + 1;
@@ -28,7 +38,7 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
     return true;
 }
 
-[[gnu::always_inline]] inline Outlook Machine::decide(Time now, bool results_sent) noexcept {
+BATCHER_INLINE Outlook Machine::decide(Time now, bool results_sent) noexcept {
     if (rules_.keyed) pass_time(now);
     while (may_start(now)) start(now);
     if (!drains_.empty() && results_sent && idle()) {
@@ -58,13 +68,13 @@ inline bool Machine::ready(Batch& batch, Time now) noexcept {
     return outlook;
 }
 
-inline std::exception_ptr Machine::refusal(const Admission& admission,
-                                           std::size_t count) const noexcept {
+BATCHER_DECL std::exception_ptr Machine::refusal(const Admission& admission,
+                                                 std::size_t count) const noexcept {
     if (admission.closed) return closed_error();
     return queue_full(count, admission.waiting, admission.max_queue_size, room_in());
 }
 
-inline void Machine::reconfigure(const Rules& rules) {
+BATCHER_DECL void Machine::reconfigure(const Rules& rules) {
     slots_.resize(rules.max_concurrent_batches);
     estimate_.run_on(rules.max_concurrent_batches);
     const Units units = rules_.units;  // callers who are about to arrive count by those
@@ -73,7 +83,7 @@ inline void Machine::reconfigure(const Rules& rules) {
     each_line([](Line&) {});
 }
 
-inline void Machine::stats(Stats& to) const noexcept {
+BATCHER_DECL void Machine::stats(Stats& to) const noexcept {
     to = recorder_.stats();
     to.waiting = queue_.size() + sharing_;
     if (!estimate_.known()) return;
@@ -87,7 +97,7 @@ inline void Machine::stats(Stats& to) const noexcept {
         target_size(rules_.latency_target, 1, sizes_.usual_most(rules_.max_batch_size));
 }
 
-inline bool Machine::may_start(Time now) noexcept {
+BATCHER_DECL bool Machine::may_start(Time now) noexcept {
     const std::size_t needed = slots_.needed();
     if (needed == 0 || queue_.size() < needed) return false;
     if (rules_.keyed) return queue_.lines().batches() > starting_;
@@ -96,7 +106,7 @@ inline bool Machine::may_start(Time now) noexcept {
            rules_.full_batches(queue_.main()) > starting_;
 }
 
-inline std::optional<DispatchReason> Machine::reason(Line& line, Time now) const noexcept {
+BATCHER_DECL std::optional<DispatchReason> Machine::reason(Line& line, Time now) const noexcept {
     const auto reason = rules_.reason(line, closed_, now);
     const bool held = reason == DispatchReason::timeout && held_until(line, now) > now;
     if (reason && !held) return reason;
@@ -104,12 +114,12 @@ inline std::optional<DispatchReason> Machine::reason(Line& line, Time now) const
     return DispatchReason::timeout;
 }
 
-inline Time Machine::due(Line& line, Time now) const noexcept {
+BATCHER_DECL Time Machine::due(Line& line, Time now) const noexcept {
     const Time due = (std::max)(rules_.due(line), held_until(line, now));
     return line.only_plain_calls() ? due : (std::min)(due, leave_by(line, sizes_.of(line)));
 }
 
-inline void Machine::start(Time now) noexcept {
+BATCHER_DECL void Machine::start(Time now) noexcept {
     Batch& batch = pool_.take();
     batch.started = now;
     batch.slot = slots_.take();
@@ -118,14 +128,15 @@ inline void Machine::start(Time now) noexcept {
     outbox_.start(batch);
 }
 
-inline Line* Machine::next_line(Time now) noexcept {
+BATCHER_DECL Line* Machine::next_line(Time now) noexcept {
     if (!rules_.keyed) return &queue_.main();
     pass_time(now);
     return queue_.lines().turn();
 }
 
 // Not with many slots: those callers find the next one soon. (With eight it cost 5 % of the results of 64 callers.)
-BATCHER_NOINLINE inline Time Machine::held_by_echo(const Line& line, Time now) const noexcept {
+BATCHER_NOINLINE BATCHER_DECL Time Machine::held_by_echo(const Line& line,
+                                                         Time now) const noexcept {
     if (rules_.keyed || rules_.max_concurrent_batches > 2 || !estimate_.known())
         return (Time::min)();
     const Time left = Rules::after(line.oldest().queued_at, rules_.latency_target) - now;
@@ -134,27 +145,27 @@ BATCHER_NOINLINE inline Time Machine::held_by_echo(const Line& line, Time now) c
     return has_room ? echo_.until() : (Time::min)();
 }
 
-BATCHER_NOINLINE inline void Machine::note_arrivals(const Link* newest) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::note_arrivals(const Link* newest) noexcept {
     for (const Link* link = newest; link != nullptr; link = link->next) {
         echo_.arrived(static_cast<const Call*>(link)->queued_at);
     }
 }
 
-inline void Machine::drain(Call& call) noexcept {
+BATCHER_DECL void Machine::drain(Call& call) noexcept {
     close();
     call.state(CallState::completed);
     call.batch = nullptr;
     drains_.push_back(call);
 }
 
-inline bool Machine::drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
+BATCHER_DECL bool Machine::drain_cancelled(Call& call, const std::exception_ptr& error) noexcept {
     if (call.state() != CallState::completed || call.batch != nullptr) return false;
     CallList::unlink(call);
     outbox_.complete(call, error);
     return true;
 }
 
-inline bool Machine::take_out(Call& call) noexcept {
+BATCHER_DECL bool Machine::take_out(Call& call) noexcept {
     switch (call.state()) {
         case CallState::queued:
             if (call.plain) {

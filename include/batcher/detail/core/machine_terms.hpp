@@ -13,7 +13,7 @@ namespace batching::detail {
 
 // ---- coming in ------------------------------------------------------------------------------------------
 
-BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::arrived_with_terms(Link* newest) noexcept {
     if (has_target()) note_arrivals(newest);
     std::size_t count = 0;
     for (Link* link = CallList::reversed(newest); link != nullptr; ++count) {
@@ -24,19 +24,19 @@ BATCHER_NOINLINE inline void Machine::arrived_with_terms(Link* newest) noexcept 
 }
 
 // A chain of plain calls. Returns how many those are.
-inline std::size_t Machine::wait(Link* newest) noexcept {
+BATCHER_DECL std::size_t Machine::wait(Link* newest) noexcept {
     const Amount came = queue_.main().push(newest, rules_.weighs);
     sizes_.came(came.weight);
     return came.calls;
 }
 
-inline void Machine::arrived_with_terms(ItemCall& call) noexcept {
+BATCHER_DECL void Machine::arrived_with_terms(ItemCall& call) noexcept {
     recorder_.accepted(1);
     if (has_target()) echo_.arrived(call.queued_at);
     wait(call);
 }
 
-inline void Machine::wait(ItemCall& call) noexcept {
+BATCHER_DECL void Machine::wait(ItemCall& call) noexcept {
     if (call.plain) {
         call.Link::next = nullptr;
         wait(static_cast<Link*>(&call));
@@ -52,7 +52,7 @@ inline void Machine::wait(ItemCall& call) noexcept {
 }
 
 // Of those that share a place, or have a key.
-inline void Machine::wait_with_others(ItemCall& call) noexcept {
+BATCHER_DECL void Machine::wait_with_others(ItemCall& call) noexcept {
     Place* const place = place_of(call);
     if (place != nullptr && share(call, *place)) return;
     sizes_.came(call.weight);
@@ -61,19 +61,19 @@ inline void Machine::wait_with_others(ItemCall& call) noexcept {
     if (line != nullptr && queue_.lines().changes_by(*line, call)) changed(line);
 }
 
-inline bool Machine::may_be_joined(const Place& place) noexcept {
+BATCHER_DECL bool Machine::may_be_joined(const Place& place) noexcept {
     const Batch* const batch = place.batch;
     return batch != nullptr && batch->number == place.batch_number && !batch->stop_requested &&
            (batch->phase == BatchPhase::loading || batch->phase == BatchPhase::running);
 }
 
 // It needs no room of its own.
-inline bool Machine::joins(const ItemCall& call) noexcept {
+BATCHER_DECL bool Machine::joins(const ItemCall& call) noexcept {
     const Place* const place = call.plain ? nullptr : place_of(call);
     return place != nullptr && (place->leader != nullptr || may_be_joined(*place));
 }
 
-inline bool Machine::share(ItemCall& call, Place& place) noexcept {
+BATCHER_DECL bool Machine::share(ItemCall& call, Place& place) noexcept {
     if (place.leader != nullptr) {
         place.sharers.push_back(call);
         place.count(call, 1);
@@ -99,7 +99,7 @@ inline bool Machine::share(ItemCall& call, Place& place) noexcept {
 
 // ---- leaving --------------------------------------------------------------------------------------------
 
-inline void Machine::put_in_class(Place& place) noexcept {
+BATCHER_DECL void Machine::put_in_class(Place& place) noexcept {
     ItemCall& leader = *place.leader;
     const Priority priority = place.priority();
     if (priority == leader.lane) return;
@@ -107,7 +107,7 @@ inline void Machine::put_in_class(Place& place) noexcept {
     changed(place.line);
 }
 
-BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::leave_queue(ItemCall& call) noexcept {
     Place* const place = place_of(call);
     if (place != nullptr) place->count(call, -1);
     if (place == nullptr || (place->leader == &call && place->sharers.empty())) {
@@ -130,19 +130,19 @@ BATCHER_NOINLINE inline void Machine::leave_queue(ItemCall& call) noexcept {
 }
 
 // Its deadline is not watched any more, and it refers to nothing that equal keys share.
-inline void Machine::end_terms(ItemCall& call) noexcept {
+BATCHER_DECL void Machine::end_terms(ItemCall& call) noexcept {
     end_deadline(call);
     release_shared(call);
 }
-inline void Machine::end_deadline(ItemCall& call) noexcept {
+BATCHER_DECL void Machine::end_deadline(ItemCall& call) noexcept {
     if (call.deadline != nullptr && call.deadline->call != nullptr)
         deadlines_.erase(*call.deadline);
 }
-inline void Machine::release_shared(ItemCall& call) noexcept {
+BATCHER_DECL void Machine::release_shared(ItemCall& call) noexcept {
     if (call.group != nullptr) call.group->release();
 }
 
-BATCHER_NOINLINE inline void Machine::end_terms(Batch& batch) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Machine::end_terms(Batch& batch) noexcept {
     Releases releases;
     batch.calls.for_each([&](Call& one) {
         if (one.plain) return;
@@ -170,14 +170,14 @@ void Machine::fail_place(Call& call, const std::exception_ptr& error, Record rec
 
 // ---- lines ----------------------------------------------------------------------------------------------
 
-inline void Machine::changed(Line* line) noexcept {
+BATCHER_DECL void Machine::changed(Line* line) noexcept {
     if (line == nullptr) return;
     queue_.lines().changed(*line, line->empty() ? Rules::never : due(*line, (Time::max)()),
                            closed_);
 }
 
 // Lines may have become due.
-inline void Machine::pass_time(Time now) noexcept {
+BATCHER_DECL void Machine::pass_time(Time now) noexcept {
     while (Line* const line = queue_.lines().next_due(now)) changed(line);
 }
 

@@ -15,7 +15,7 @@
 
 namespace batching::detail {
 
-inline void Engine::context_gone(const ContextState& context) noexcept {
+BATCHER_DECL void Engine::context_gone(const ContextState& context) noexcept {
     const bool own = own_->context() == &context;
     const auto of_context = [&](const CompletionExecutor* executor) {
         return executor == nullptr ? own : executor->context() == &context;
@@ -62,7 +62,7 @@ inline void Engine::context_gone(const ContextState& context) noexcept {
 
 // Those in frames are only marked, as their owners may destroy them at any time; the others own handlers, whose
 // destructors are user code.
-inline void Engine::abandon(CallList& calls) noexcept {
+BATCHER_DECL void Engine::abandon(CallList& calls) noexcept {
     for (Lock lock(mutex_); Call* const call = calls.pop_front();) {
         const CallOps& ops = *call->ops;
         // Of one in a frame the last access, as its owner looks at the state without the lock.
@@ -74,7 +74,7 @@ inline void Engine::abandon(CallList& calls) noexcept {
     }
 }
 
-inline CompletionExecutor* Engine::find(const CompletionExecutor::PlainExecutor& executor) {
+BATCHER_DECL CompletionExecutor* Engine::find(const CompletionExecutor::PlainExecutor& executor) {
     // What this thread has looked up last. Trivial, so that it needs no guard.
     struct Known {
         const Engine* engine;
@@ -95,15 +95,16 @@ inline CompletionExecutor* Engine::find(const CompletionExecutor::PlainExecutor&
     return known.executor;
 }
 
-inline CompletionExecutor* Engine::find(const asio::any_io_executor& executor,
-                                        std::shared_ptr<CompletionExecutor>& kept) {
+BATCHER_DECL CompletionExecutor* Engine::find(const asio::any_io_executor& executor,
+                                              std::shared_ptr<CompletionExecutor>& kept) {
     if (const auto* plain = CompletionExecutor::plain(executor)) return find(*plain);
     if (executor == own_->executor()) return nullptr;
     kept = std::make_shared<CompletionExecutor>(executor, weak_from_this());
     return kept.get();
 }
 
-inline CompletionExecutor* Engine::look_up(const CompletionExecutor::PlainExecutor& executor) {
+BATCHER_DECL CompletionExecutor* Engine::look_up(
+    const CompletionExecutor::PlainExecutor& executor) {
     asio::execution_context& context = asio::query(executor, asio::execution::context);
     const ContextState* const state = asio::use_service<ContextService>(context).state().get();
     const bool own_is_plain = CompletionExecutor::plain(own_->executor()) != nullptr;
@@ -116,7 +117,7 @@ inline CompletionExecutor* Engine::look_up(const CompletionExecutor::PlainExecut
     return known_.back().get();
 }
 
-inline void ContextService::tell_engines() noexcept {
+BATCHER_DECL void ContextService::tell_engines() noexcept {
     std::vector<std::shared_ptr<Engine>> engines;
     {
         const std::lock_guard lock(state_->mutex);

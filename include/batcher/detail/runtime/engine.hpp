@@ -24,6 +24,7 @@
 #include <batcher/detail/runtime/runner.hpp>
 #include <batcher/detail/runtime/timer.hpp>
 #include <batcher/detail/runtime/tracing.hpp>
+#include <batcher/detail/waking.hpp>
 #include <batcher/options.hpp>
 #include <chrono>
 #include <cstddef>
@@ -41,34 +42,15 @@ public:
 
     enum class Where : std::uint8_t { on_executor, elsewhere };
 
-    // `context_owner` keeps the context of owned workers alive; else it is null.
-    Engine(const Options& options, std::unique_ptr<Runner> runner, std::unique_ptr<Timer> timer,
-           std::shared_ptr<void> context_owner, std::unique_ptr<Appraiser> appraiser = nullptr)
-        : time_tolerance_(
-              std::clamp<Time>(std::min<Time>(options.batch_timeout, options.latency_target) / 20,
-                               std::chrono::microseconds(5), std::chrono::microseconds(50))),
-          context_owner_(std::move(context_owner)),
-          runner_(std::move(runner)),
-          timer_(std::move(timer)),
-          appraiser_(std::move(appraiser)),
-          tracing_(appraiser_ == nullptr ? nullptr : appraiser_->tracer()),
-          has_rules_(appraiser_ != nullptr && appraiser_->appraises()),
-          observed_(tracing_ || (appraiser_ != nullptr && appraiser_->observes())),
-          options_(options),
-          weight_limits_{options.max_batch_weight, options.max_queue_weight},
-          machine_(rules_of(options), *runner_),
-          rules_give_terms_(tracing_ || machine_.rules().keyed || machine_.rules().shared) {
-        if (has_rules()) plain_intake_.watch(1);
-    }
+    // On `executor`. `context_owner` keeps the context of owned workers alive; else it is null.
+    static std::shared_ptr<Engine> make(const asio::any_io_executor& executor,
+                                        const Options& options, std::unique_ptr<Runner> runner,
+                                        std::unique_ptr<Timer> timer,
+                                        std::shared_ptr<void> context_owner,
+                                        std::unique_ptr<Appraiser> appraiser = nullptr);
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
-    ~Engine() { ++ContextService::generation(); }
-
-    // To be called once, before anything else; apart from the constructor, as it shares the engine.
-    void open(const asio::any_io_executor& executor) {
-        own_ = std::make_shared<CompletionExecutor>(executor, weak_from_this());
-        settle(Lock(mutex_));
-    }
+    ~Engine();
 
     // The Batcher's executor; empty once its context has gone.
     const asio::any_io_executor& executor() const noexcept { return own_->executor(); }
@@ -114,13 +96,9 @@ public:
     const Tracing& tracing() const noexcept { return tracing_; }
 
     // Hands a call that was not accepted back.
-    void refuse(Call& call, const std::exception_ptr& error) noexcept {
-        change([&] { machine_.refused(call, error); });
-    }
+    void refuse(Call& call, const std::exception_ptr& error) noexcept;
     // The same, and counts it as rejected.
-    void reject(Call& call, const std::exception_ptr& error) noexcept {
-        change([&] { machine_.rejected(call, error); });
-    }
+    void reject(Call& call, const std::exception_ptr& error) noexcept;
 
     // The owner of a call destroys it: afterwards nobody refers to it.
     void withdraw(Call& call) noexcept;
@@ -133,7 +111,15 @@ public:
     }
     // The same, once `loading` returns no batch that is moving its items.
     template <class Loading>
-    Lock lock_loaded(Loading loading);
+    Lock lock_loaded(Loading loading) {
+        for (;;) {
+            Lock lock = this->lock();
+            Batch* const batch = loading();
+            if (batch == nullptr) return lock;
+            lock.unlock();
+            wait_while(batch->phase, BatchPhase::loading);
+        }
+    }
     Machine& machine() noexcept { return machine_; }
     std::mutex& mutex() noexcept { return mutex_; }
 
@@ -149,21 +135,11 @@ public:
 
     // ---- life -------------------------------------------------------------------------------------------
 
-    void flush() noexcept {
-        change([&] { machine_.flush(); });
-    }
-    void close() noexcept {
-        change([&] { machine_.close(); });
-    }
-    void drain(Call& call) noexcept {
-        draining_ = true;
-        change([&] { machine_.drain(call); });
-    }
+    void flush() noexcept;
+    void close() noexcept;
+    void drain(Call& call) noexcept;
     // All that wait fail with operation_aborted.
-    void cancel() noexcept {
-        const std::exception_ptr error = operation_aborted();
-        change([&] { machine_.cancel(error); });
-    }
+    void cancel() noexcept;
     // close() and cancel() in one step.
     void shut_down() noexcept;
     Stats stats();
@@ -180,6 +156,8 @@ public:
     void hand_back(Batch& batch, Group& group);
 
 private:
+    Engine(const Options& options, std::unique_ptr<Runner> runner, std::unique_ptr<Timer> timer,
+           std::shared_ptr<void> context_owner, std::unique_ptr<Appraiser> appraiser);
     Rules rules_of(const Options& options) const;
 
     // ---- under the lock ---------------------------------------------------------------------------------
@@ -244,7 +222,10 @@ private:
 
 }  // namespace batching::detail
 
+#ifndef BATCHER_SEPARATE_COMPILATION
 #include <batcher/detail/runtime/contexts.hpp>
 #include <batcher/detail/runtime/engine_batches.hpp>
 #include <batcher/detail/runtime/engine_events.hpp>
+#include <batcher/detail/runtime/engine_life.hpp>
 #include <batcher/detail/runtime/engine_submit.hpp>
+#endif

@@ -8,7 +8,7 @@
 
 namespace batching::detail {
 
-inline void Engine::run(Batch& batch, Where where) {
+BATCHER_DECL void Engine::run(Batch& batch, Where where) {
     struct Nested {
         Nested() noexcept { ++nested_runs; }
         ~Nested() { --nested_runs; }
@@ -38,7 +38,7 @@ inline void Engine::run(Batch& batch, Where where) {
 }
 
 // Moves the items out of their calls. False if there is nothing to call the function with.
-inline bool Engine::load(Batch& batch) noexcept {
+BATCHER_DECL bool Engine::load(Batch& batch) noexcept {
     Runner::Failures failures;
     const bool loaded = runner_->load(batch, failures);
     const auto running = [&] { store_and_wake(batch.phase, BatchPhase::running); };
@@ -54,7 +54,7 @@ inline bool Engine::load(Batch& batch) noexcept {
     return loaded;
 }
 
-inline void Engine::complete(Batch& batch, Where where) {
+BATCHER_DECL void Engine::complete(Batch& batch, Where where) {
     runner_->clear_items(batch);
     Lock locked = lock();
     const Time now = timer_->now();
@@ -75,8 +75,8 @@ inline void Engine::complete(Batch& batch, Where where) {
 }
 
 // Nobody else changes a batch between its completion and the hand-back of its calls.
-BATCHER_NOINLINE inline void Engine::report(const Batch& batch, std::size_t failed,
-                                            Time now) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Engine::report(const Batch& batch, std::size_t failed,
+                                                  Time now) noexcept {
     const BatchReport report{batch.number,        batch.reason, batch.slot,
                              batch.items,         batch.weight, batch.started - batch.oldest,
                              now - batch.started, failed,       batch.error};
@@ -85,14 +85,14 @@ BATCHER_NOINLINE inline void Engine::report(const Batch& batch, std::size_t fail
 }
 
 // Sends the groups of a completed batch to their executors, but for one.
-inline void Engine::send_groups(Batch& batch, const Group* but) {
+BATCHER_DECL void Engine::send_groups(Batch& batch, const Group* but) {
     auto group = batch.groups.begin();
     for (std::size_t left = batch.group_count; left != 0; --left, ++group) {
         if (&*group != but) send_group(batch, *group);
     }
 }
 
-inline void Engine::send_group(Batch& batch, Group& group) {
+BATCHER_DECL void Engine::send_group(Batch& batch, Group& group) {
     if (group.executor == &CompletionExecutor::anywhere()) return hand_back(batch, group);
     CompletionExecutor& executor = group.executor == nullptr ? *own_ : *group.executor;
     executor.post(Task{&batch, &group});
@@ -100,7 +100,7 @@ inline void Engine::send_group(Batch& batch, Group& group) {
 
 // An exception out of a resumed caller goes to the executor, as from any handler; the others of the group
 // are posted again.
-inline void Engine::hand_back(Batch& batch, Group& group) {
+BATCHER_DECL void Engine::hand_back(Batch& batch, Group& group) {
     // No lock: who destroys a suspended caller does so on the caller's executor, or otherwise ordered with
     // it, as he could not know else that it is still suspended.
     try {
@@ -120,7 +120,7 @@ inline void Engine::hand_back(Batch& batch, Group& group) {
 }
 
 // Without the lock, as this happens on the callers' executors.
-inline void Engine::recycle(Batch& batch) noexcept {
+BATCHER_DECL void Engine::recycle(Batch& batch) noexcept {
     runner_->clear(batch);  // values and errors, which are the user's
     batch.error = nullptr;
     const auto self = std::move(batch.engine);
@@ -135,7 +135,7 @@ inline void Engine::recycle(Batch& batch) noexcept {
 
 // ---- what others need of an engine, and do not know -------------------------------------------------------
 
-inline void Task::operator()() const {
+BATCHER_DECL void Task::operator()() const {
     Engine& engine = *batch->engine;
     if (group != nullptr) {
         engine.hand_back(*batch, *group);
@@ -144,19 +144,19 @@ inline void Task::operator()() const {
     }
 }
 
-inline void Alarm::operator()(const error_code& error) const {
+BATCHER_DECL void Alarm::operator()(const error_code& error) const {
     if (!error) engine->on_timer(at);
 }
 
-inline void Done::on_executor() {
+BATCHER_DECL void Done::on_executor() {
     Batch& batch = *std::exchange(batch_, nullptr);
     batch.engine->complete(batch, Engine::Where::on_executor);
 }
-inline void Done::elsewhere() noexcept {
+BATCHER_DECL void Done::elsewhere() noexcept {
     Batch& batch = *std::exchange(batch_, nullptr);
     batch.engine->complete(batch, Engine::Where::elsewhere);
 }
-inline Done::~Done() {
+BATCHER_DECL Done::~Done() {
     if (batch_ == nullptr) return;
     // While an exception is on its way, that was what spawning the function ran into.
     batch_->error = std::uncaught_exceptions() != 0 ? std::make_exception_ptr(std::bad_alloc())
@@ -164,7 +164,7 @@ inline Done::~Done() {
     elsewhere();
 }
 
-inline CompletionExecutor& executor_of(const Batch& batch) noexcept {
+BATCHER_DECL CompletionExecutor& executor_of(const Batch& batch) noexcept {
     return *batch.engine->own_executor();
 }
 

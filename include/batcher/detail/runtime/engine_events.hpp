@@ -1,19 +1,16 @@
 // Of Engine: an event, and what follows from it.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <batcher/detail/runtime/engine.hpp>
 #include <batcher/detail/waking.hpp>
 #include <exception>
-#include <stdexcept>
 #include <utility>
 
 namespace batching::detail {
 
 // ---- an event ----------------------------------------------------------------------------------------------
 
-inline void Engine::collect() noexcept {
+BATCHER_DECL void Engine::collect() noexcept {
     Link* const newest = intake().collect(machine_.notify_after_meanwhile());
     if (!with_terms_.load(std::memory_order_relaxed)) {
         machine_.arrived(newest);
@@ -26,18 +23,7 @@ inline void Engine::collect() noexcept {
     }
 }
 
-template <class Loading>
-Engine::Lock Engine::lock_loaded(Loading loading) {
-    for (;;) {
-        Lock lock = this->lock();
-        Batch* const batch = loading();
-        if (batch == nullptr) return lock;
-        lock.unlock();
-        wait_while(batch->phase, BatchPhase::loading);
-    }
-}
-
-inline void Engine::settle(Lock lock) noexcept {
+BATCHER_DECL void Engine::settle(Lock lock) noexcept {
     const auto self = shared_from_this();
     Actions actions = pump(timer_->now());
     rest();
@@ -45,28 +31,19 @@ inline void Engine::settle(Lock lock) noexcept {
     carry_out(actions);
 }
 
-BATCHER_NOINLINE inline void Engine::withdraw(Call& call) noexcept {
+BATCHER_NOINLINE BATCHER_DECL void Engine::withdraw(Call& call) noexcept {
     Lock lock = lock_loaded([&] { return loading(call); });
     if (call.pending()) machine_.left(call);
     settle(std::move(lock));
 }
 
-inline void Engine::shut_down() noexcept {
-    const std::exception_ptr error = operation_aborted();
-    change([&] {
-        machine_.close();
-        collect();  // what has come before that was seen by the callers
-        machine_.cancel(error);
-    });
-}
-
-inline bool Engine::idle() noexcept {
+BATCHER_DECL bool Engine::idle() noexcept {
     bool idle = false;
     change([&] { idle = machine_.idle(); });
     return idle;
 }
 
-inline void Engine::on_timer(Time at) {
+BATCHER_DECL void Engine::on_timer(Time at) {
     Lock locked = lock();
     timer_->expired(at);
     const Time now = timer_->now();
@@ -80,20 +57,10 @@ inline void Engine::on_timer(Time at) {
     run(*here, Where::on_executor);
 }
 
-inline Stats Engine::stats() {
-    Stats stats;
-    change([&] {
-        machine_.stats(stats);
-        stats.options = options_;
-        stats.remote = runner_->never_blocks();
-    });
-    return stats;
-}
-
 // ---- what follows from it ---------------------------------------------------------------------------
 
 // Lets the machine decide until nothing has arrived meanwhile.
-inline Actions Engine::pump(Time now) noexcept {
+BATCHER_DECL Actions Engine::pump(Time now) noexcept {
     for (;;) {
         if (machine_.any_late(now)) [[unlikely]]
             machine_.expire(now, runner_->too_late());
@@ -123,7 +90,7 @@ inline Actions Engine::pump(Time now) noexcept {
 }
 
 // Those batches that are to start on the executor. No code of the user's runs here.
-inline void Engine::post_starts(Actions& actions) {
+BATCHER_DECL void Engine::post_starts(Actions& actions) {
     while (actions.start.first() != nullptr && actions.start.first()->awaits_executor) {
         Batch& batch = *actions.start.pop();
         own_->post(Task{&batch, nullptr});
@@ -131,7 +98,7 @@ inline void Engine::post_starts(Actions& actions) {
     }
 }
 
-inline void Engine::carry_out(Actions& actions) {
+BATCHER_DECL void Engine::carry_out(Actions& actions) {
     post_starts(actions);
     while (Batch* const batch = actions.start.pop()) run(*batch, Where::elsewhere);
     while (Batch* const batch = actions.stop) {
@@ -147,54 +114,13 @@ inline void Engine::carry_out(Actions& actions) {
 }
 
 // The calls of a completed batch are on their way: drains may end after the last one.
-inline void Engine::sent() noexcept {
+BATCHER_DECL void Engine::sent() noexcept {
     if (sending_.fetch_sub(1) == 1 && draining_) change([] {});
 }
 
-inline void Engine::rest() noexcept {
+BATCHER_DECL void Engine::rest() noexcept {
     if ((machine_.closed() && !machine_.has_deadlines()) || (machine_.idle() && intake().empty()))
         timer_->cancel();
-}
-
-// ---- other options ----------------------------------------------------------------------------------------
-
-inline Rules Engine::rules_of(const Options& options) const {
-    Rules rules{options.max_batch_size, options.batch_timeout, options.max_concurrent_batches,
-                options.max_queue_size, runner_->timeout(),    options.priority_aging,
-                options.latency_target};
-    if (rules.latency_target != Rules::never) rules.batch_timeout = Time(0);
-    if (appraiser_ != nullptr) appraiser_->add_to(rules, options);
-    return rules;
-}
-
-inline void Engine::reconfigure(Options options) {
-    runner_->complete(options);
-    std::exception_ptr error;
-    change([&] {
-        try {
-            reconfigure_machine(options);
-        } catch (...) {
-            error = std::current_exception();
-        }
-    });
-    if (error) std::rethrow_exception(error);
-}
-
-inline void Engine::reconfigure_machine(const Options& options) {
-    const Rules& before = machine_.rules();
-    check_limits(options, before.weighs, before.keyed);
-    if (context_owner_ != nullptr &&
-        options.max_concurrent_batches != before.max_concurrent_batches) {
-        throw std::invalid_argument(
-            fmt::format("max_concurrent_batches cannot change from {} to {}: this Batcher has so "
-                        "many workers of its own",
-                        before.max_concurrent_batches, options.max_concurrent_batches));
-    }
-    machine_.reconfigure(rules_of(options));
-    options_ = options;
-    weight_limits_.of_batch.store(options.max_batch_weight, std::memory_order_relaxed);
-    weight_limits_.of_queue.store(options.max_queue_weight, std::memory_order_relaxed);
-    max_batch_size_.store(options.max_batch_size, std::memory_order_relaxed);
 }
 
 }  // namespace batching::detail

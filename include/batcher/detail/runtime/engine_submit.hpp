@@ -9,8 +9,8 @@
 
 namespace batching::detail {
 
-BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::size_t count,
-                                            Accept accept) {
+BATCHER_NOINLINE BATCHER_DECL void Engine::submit(Call& newest, Call& oldest, std::size_t count,
+                                                  Accept accept) {
     if (count != 1 && plain_intake_.push(newest, oldest, count)) return;
     const auto self = shared_from_this();  // the calls may be gone, and with them the last owner
     Lock locked = lock();
@@ -37,7 +37,7 @@ BATCHER_NOINLINE inline void Engine::submit(Call& newest, Call& oldest, std::siz
 
 // It goes by what the machine has said last, and that must be the last: under the lock; or where this engine cannot go
 // meanwhile, by looking again after the push, as the machine says it before it looks for arrivals.
-BATCHER_NOINLINE inline bool Engine::push_with_deadline(ItemCall& call) noexcept {
+BATCHER_NOINLINE BATCHER_DECL bool Engine::push_with_deadline(ItemCall& call) noexcept {
     const Time deadline = call.deadline->at;
     Lock lock(mutex_, std::defer_lock);
     if (!Burst::under_way_of(this)) lock.lock();
@@ -48,8 +48,8 @@ BATCHER_NOINLINE inline bool Engine::push_with_deadline(ItemCall& call) noexcept
 }
 
 // Of calls with terms each has a fate of its own, unless all are accepted or none.
-BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::size_t count,
-                                                       Accept accept) {
+BATCHER_NOINLINE BATCHER_DECL void Engine::submit_with_terms(ItemCall& newest, std::size_t count,
+                                                             Accept accept) {
     const auto self = shared_from_this();
     CallList calls;
     std::size_t weight = 0;
@@ -73,8 +73,16 @@ BATCHER_NOINLINE inline void Engine::submit_with_terms(ItemCall& newest, std::si
     carry_out(actions);
 }
 
-inline void Engine::give_terms(ItemCall& call, const CallOptions& options,
-                               Deadline* deadline) noexcept {
+BATCHER_DECL void Engine::refuse(Call& call, const std::exception_ptr& error) noexcept {
+    change([&] { machine_.refused(call, error); });
+}
+
+BATCHER_DECL void Engine::reject(Call& call, const std::exception_ptr& error) noexcept {
+    change([&] { machine_.rejected(call, error); });
+}
+
+BATCHER_DECL void Engine::give_terms(ItemCall& call, const CallOptions& options,
+                                     Deadline* deadline) noexcept {
     call.plain = false;
     // Written once, as all producers read it.
     if (!with_terms_.load(std::memory_order_relaxed)) [[unlikely]]

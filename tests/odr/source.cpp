@@ -1,0 +1,1 @@
+#include <batcher/src.hpp>
