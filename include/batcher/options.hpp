@@ -10,14 +10,11 @@
 // their usual lateness (50 us or so).
 #pragma once
 
-#include <fmt/core.h>
-
 #include <chrono>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <type_traits>
 
 // clang 14 does not evaluate a consteval constructor inside braces: there it throws when it runs, if nothing else refuses it.

@@ -4,8 +4,8 @@
 //
 //     #include <batcher/src.hpp>
 //
-// The other files are compiled in two thirds of the time; a call takes 1 to 6 % more instructions (benchmarks: the tables
-// compile and counts). Nothing else changes.
+// The other files are then compiled in 0.8 of the time (-O0) to 0.6 (-O2; g++ 12, the table compile of the benchmarks), and a
+// call takes 1 to 6 % more instructions. Nothing else changes.
 #pragma once
 
 #ifndef BATCHER_SEPARATE_COMPILATION
