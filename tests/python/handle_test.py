@@ -186,7 +186,7 @@ class Waiting(support.Case):
     async def test_the_timeout_bounds_a_caller_in_the_handles_own_queue(self):
         server = self.serve()
         async with work(server.address, timeout=1.0, calls_in_flight=1) as handle:
-            slow = asyncio.ensure_future(handle.process(job(1, sleep_ms=900)))
+            slow = asyncio.ensure_future(handle.process(job(1, sleep_ms=500)))
             await self.until_it_runs(1)
             late = asyncio.ensure_future(handle.process(job(2)))
             await slow
