@@ -13,7 +13,17 @@
 
 namespace {
 std::atomic<std::size_t> allocations{0};
+std::atomic<std::size_t> freed{0};
+
+void give_back(void* p) noexcept {
+    if (p != nullptr) ++freed;
+    std::free(p);
 }
+void give_back_aligned(void* p) noexcept {
+    if (p != nullptr) ++freed;
+    free_aligned(p);
+}
+}  // namespace
 
 // Of the whole program, so that nothing escapes.
 void* operator new(std::size_t size) {
@@ -27,11 +37,11 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
     throw std::bad_alloc();
 }
 // Not inlined, or g++ would warn, with optimisation, that what operator new returned is given to free.
-BATCHER_NOINLINE void operator delete(void* p) noexcept { std::free(p); }
-BATCHER_NOINLINE void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-BATCHER_NOINLINE void operator delete(void* p, std::align_val_t) noexcept { free_aligned(p); }
+BATCHER_NOINLINE void operator delete(void* p) noexcept { give_back(p); }
+BATCHER_NOINLINE void operator delete(void* p, std::size_t) noexcept { give_back(p); }
+BATCHER_NOINLINE void operator delete(void* p, std::align_val_t) noexcept { give_back_aligned(p); }
 BATCHER_NOINLINE void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-    free_aligned(p);
+    give_back_aligned(p);
 }
 
 using namespace test;
@@ -134,6 +144,57 @@ std::size_t allocations_with(std::size_t count, std::size_t rounds) {
 
 TEST_CASE("a batch of callers on 32 io_contexts costs the allocations of one of callers on one") {
     CHECK(allocations_with(32, 20) <= allocations_with(1, 20));
+}
+
+namespace {
+
+// The span that is current is always the same one. It starts none.
+class OneSpan final : public batching::Tracer {
+public:
+    batching::TraceContext current() override {
+        return batching::TraceContext::from_traceparent(
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    }
+    std::unique_ptr<batching::BatchSpan> start(const batching::TracedBatch&) override {
+        return nullptr;
+    }
+};
+
+// What the calls of a Batcher with these rules have allocated and not given back, once it has gone.
+template <class... Rules>
+std::size_t left_behind_by(Rules... rules) {
+    const auto run_calls = [&] {
+        aio::io_context context;
+        bool stop = false;
+        int batches = 0;
+        batching::Batcher<int, int> batcher{context,
+                                            [&](const std::vector<int>& items) {
+                                                stop = ++batches == 20;
+                                                return items;
+                                            },
+                                            {.max_batch_size = 8, .batch_timeout = 0s},
+                                            rules...};
+        for (int i = 0; i < 8; ++i) caller(batcher, stop);
+        context.run_for(30s);
+        REQUIRE(stop);
+        batcher.cancel();
+        context.poll();
+    };
+    run_calls();  // what is allocated once in a program
+    const std::size_t before = allocations - freed;
+    run_calls();
+    return allocations - freed - before;
+}
+
+}  // namespace
+
+TEST_CASE("once a Batcher has gone, its calls have given back all that they allocated") {
+    CHECK(left_behind_by() == 0);
+    CHECK(left_behind_by(batching::key_by([](int item) { return item; })) == 0);
+    CHECK(left_behind_by(batching::deduplicate()) == 0);
+    CHECK(left_behind_by(batching::trace(OneSpan())) == 0);
+    CHECK(left_behind_by(batching::key_by([](int item) { return item; }),
+                         batching::trace(OneSpan())) == 0);
 }
 
 #endif

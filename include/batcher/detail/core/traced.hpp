@@ -22,12 +22,11 @@ public:
     Interned* const group;  // what the call shares; owned; null: nothing
 
 private:
-    Traced(const TraceContext& c, Interned* g) noexcept : Interned(&table()), context(c), group(g) {
-        refer();
-    }
+    Traced(const TraceContext& c, Interned* g) noexcept
+        : Interned(&table()), context(c), group(g) {}
     ~Traced() = default;
 
-    // No table: each call has one of its own.
+    // No table, as each call has one of its own; its only reference, which nobody counts, is the call's.
     struct Table final : KeyTable {
         void release_last(std::span<Interned* const> entries) noexcept override {
             for (Interned* const entry : entries) {
