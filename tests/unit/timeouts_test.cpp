@@ -382,6 +382,34 @@ TEST_CASE(
     CHECK(batcher.stats().expired == 0);
 }
 
+TEST_CASE(
+    "a batch leaves early, too, for a deadline after its batch_timeout by less than it runs") {
+    Fixture f;
+    auto run_time = 20ms;
+    ManualBatcher batcher(f.context,
+                          [&](std::vector<int> items) {
+                              f.batches.seen.push_back(items);
+                              ManualClock::advance(run_time);
+                              return items;
+                          },
+                          {.max_batch_size = 10, .batch_timeout = 100ms});
+    for (int i = 0; i < 8; ++i) {
+        for (int item = 0; item < 10; ++item) f.ask(batcher, item, {.timeout = 1h});
+        settle(f.context);
+    }
+    f.batches.seen.clear();
+    run_time = 12ms;
+    f.ask(batcher, 1, {.timeout = 1h});
+    settle(f.context);
+    auto& hurried = f.ask(batcher, 2, {.timeout = 105ms});
+    // Of 20 ms for 10 items a half is taken to be fixed, so that 2 are expected to take 12 ms.
+    f.advance(105ms - 12ms - 1us);
+    CHECK(f.batches.seen.empty());
+    f.advance(1us);
+    CHECK(f.batches.seen == Seen{Batch{1, 2}});
+    CHECK(hurried.value == 2);
+}
+
 // As if timers went off up to 40 us late.
 TEST_CASE("a batch that waits for nothing but its deadlines meets them where timers are late") {
     Fixture f;
