@@ -188,6 +188,18 @@ TEST_CASE("a call that the queue before it makes hopeless is told by how much it
     CHECK(f.batcher.stats().rejected == 1);
 }
 
+TEST_CASE("a call whose time is over when it comes is told that, however much waits before it") {
+    Fixture f({});
+    f.ask(1, {.timeout = 1h});
+    f.submit(9);
+    settle(f.context);
+    f.run_batches(enough_batches - 1);
+    f.submit(30);
+    CHECK(f.refusal_of(f.ask(1, {.timeout = 0})).code == errc::deadline_exceeded);
+    CHECK(f.batcher.stats().expired == 1);
+    CHECK(f.batcher.stats().rejected == 0);
+}
+
 TEST_CASE(
     "a call that would be in time is not refused, nor is any before enough batches have run") {
     Fixture f({});
