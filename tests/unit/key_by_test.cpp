@@ -388,6 +388,35 @@ TEST_CASE(
     CHECK(Counted::alive == 0);
 }
 
+TEST_CASE("a key is kept no longer if no item of it can be in time, so that its batch has none") {
+    Fixture f;
+    Gate gate(f.context);
+    const auto held = gate.doubling();
+    ManualBatcher batcher{f.context,
+                          [&](Batch items) -> aio::awaitable<Batch> {
+                              if (items.front() == 0) co_return co_await held(items);
+                              ManualClock::advance(20ms);
+                              co_return items;
+                          },
+                          {.max_batch_size = 10, .max_concurrent_batches = 2},
+                          key_by([](int item) { return Counted(tens(item)); })};
+    for (int i = 0; i < 8; ++i) {
+        for (int item = 10; item < 20; ++item) f.ask(batcher, item, {.timeout = 1h});
+        settle(f.context);
+    }
+    f.ask(batcher, 0, {.timeout = 1h});
+    f.advance(10ms);
+    CHECK(Counted::alive == 1);
+    auto& late = f.ask(batcher, 20, {.timeout = 1ms});  // with a slot free it is not refused
+    settle(f.context);
+    CHECK(late.failed_with(errc::deadline_exceeded));
+    CHECK(batcher.stats().expired == 1);
+    CHECK(Counted::alive == 1);
+    gate.open();
+    settle(f.context);
+    CHECK(Counted::alive == 0);
+}
+
 // ---- what a key may be -----------------------------------------------------------------------------------
 
 // All have the same hash.
