@@ -410,6 +410,36 @@ TEST_CASE(
     CHECK(hurried.value == 2);
 }
 
+TEST_CASE(
+    "a batch is made smaller for a deadline in it, also that of a call behind one that has none") {
+    Fixture f;
+    Gate gate(f.context);
+    const auto held = gate.doubling();
+    ManualBatcher batcher(f.context,
+                          [&](Batch items) -> aio::awaitable<Batch> {
+                              f.batches.seen.push_back(items);
+                              if (items.front() == 0) co_return co_await held(items);
+                              ManualClock::advance(10ms + items.size() * 1ms);
+                              co_return items;
+                          },
+                          {.max_batch_size = 10, .batch_timeout = 0});
+    for (int i = 0; i < 12; ++i) {
+        for (int item = 10; item < 20; ++item) f.ask(batcher, item, {.timeout = 100ms});
+        settle(f.context);
+    }
+    f.ask(batcher, 0);
+    settle(f.context);
+    f.batches.seen.clear();
+    f.ask(batcher, 1);
+    for (int item = 2; item < 7; ++item) f.ask(batcher, item, {.timeout = 26ms});
+    f.advance(11ms);
+    gate.open();
+    settle(f.context);
+    CHECK(f.batches.seen == Seen{Batch{1, 2, 3, 4, 5}});  // 15 ms are left
+    CHECK(f.replies.back().failed_with(errc::deadline_exceeded));
+    CHECK(batcher.stats().expired == 1);
+}
+
 // As if timers went off up to 40 us late.
 TEST_CASE("a batch that waits for nothing but its deadlines meets them where timers are late") {
     Fixture f;
